@@ -1,0 +1,34 @@
+"""Portal pages run in the scope of the person's tenant."""
+
+from collections.abc import Callable
+
+from django.http import HttpRequest, HttpResponse
+
+from accounts.api.authentication import TENANT_SESSION_KEY, caller_of
+from millrace.kernel.tenancy import no_scope, tenant_scope
+
+_WITHOUT_TENANT = ("/v1/", "/webhooks/", "/static/", "/healthz", "/readyz", "/metrics")
+
+
+class TenantMiddleware:
+    """Sets `request.caller` (None for strangers) and enters its tenant's scope for pages.
+
+    The API's own doors authenticate themselves. A page answers from a template within the view, so the scope need
+    not outlive it.
+    """
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        """One request, in a fresh scope."""
+        with no_scope():
+            request.caller = None  # type: ignore[attr-defined]
+            if request.path.startswith(_WITHOUT_TENANT) or not request.user.is_authenticated:
+                return self.get_response(request)
+            caller = caller_of(request.user, request.session.get(TENANT_SESSION_KEY))  # type: ignore[arg-type]
+            request.caller = caller  # type: ignore[attr-defined]
+            if caller.tenant_id is None:
+                return self.get_response(request)
+            with tenant_scope(caller.tenant_id):
+                return self.get_response(request)

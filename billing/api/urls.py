@@ -1,0 +1,5 @@
+"""This room's doors under /v1/."""
+
+from django.urls import URLPattern
+
+urlpatterns: list[URLPattern] = []

@@ -1,0 +1,9 @@
+"""How customers come, who brought them, and what that earns."""
+
+from django.apps import AppConfig
+
+
+class ChannelsPartnersConfig(AppConfig):
+    """Channels, partners, attribution, commissions, growth reports."""
+
+    name = "channels_partners"

@@ -1,0 +1,5 @@
+"""This room's pages."""
+
+from django.urls import URLPattern
+
+urlpatterns: list[URLPattern] = []

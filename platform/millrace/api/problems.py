@@ -1,0 +1,97 @@
+"""Every failure leaves as RFC 9457 problem+json with a stable `code`."""
+
+import logging
+from typing import Any
+
+from django.core.exceptions import PermissionDenied
+from django.http import Http404, HttpRequest, JsonResponse
+from rest_framework import exceptions
+from rest_framework.response import Response
+
+from millrace.kernel.errors import Problem
+
+logger = logging.getLogger(__name__)
+CONTENT_TYPE = "application/problem+json"
+_DRF_CODES = {400: "malformed", 401: "unauthenticated", 403: "forbidden", 404: "not_found", 405: "method_not_allowed",
+              406: "not_acceptable", 413: "too_large", 415: "unsupported_media_type", 429: "rate_limited"}  # fmt: skip
+
+
+def body(*, status: int, code: str, title: str, detail: str, field: str | None = None, **extra: object) -> dict:
+    """The problem's members; `errors` lists every field at fault where there are several."""
+    problem: dict[str, object] = {
+        "type": "about:blank",
+        "title": title,
+        "status": status,
+        "code": code,
+        "detail": detail,
+    }
+    if field:
+        problem["field"] = field
+    return problem | extra
+
+
+def from_problem(problem: Problem) -> dict:
+    """A coded failure as its answer's body."""
+    return body(
+        status=problem.status, code=problem.code, title=problem.title, detail=problem.detail, field=problem.field,
+        **problem.extra,
+    )  # fmt: skip
+
+
+def exception_handler(error: Exception, context: dict[str, Any]) -> Response | None:
+    """DRF's hook: the answer for an exception, or None for a defect, which then becomes a 500."""
+    headers: dict[str, str] = {}
+    if isinstance(error, Problem):
+        content = from_problem(error)
+        if "retry_after" in error.extra:
+            headers["Retry-After"] = str(error.extra["retry_after"])
+        if error.status == 401:
+            headers["WWW-Authenticate"] = 'Bearer realm="api"'
+    elif isinstance(error, exceptions.ValidationError):
+        errors = list(_flatten(error.detail))
+        content = body(
+            status=422, code="invalid", title="A value is not acceptable", detail=errors[0]["detail"],
+            field=errors[0]["field"] or None, errors=errors,
+        )  # fmt: skip
+    elif isinstance(error, Http404):
+        content = body(status=404, code="not_found", title="There is no such thing", detail="There is no such thing.")
+    elif isinstance(error, PermissionDenied):
+        content = body(status=403, code="forbidden", title="Not allowed", detail=str(error) or "Not allowed.")
+    elif isinstance(error, exceptions.APIException):
+        status = error.status_code
+        code = _DRF_CODES.get(status, "problem")
+        content = body(status=status, code=code, title=str(error.default_detail), detail=str(error.detail))
+        if status == 401:
+            headers["WWW-Authenticate"] = 'Bearer realm="api"'
+        if isinstance(error, exceptions.MethodNotAllowed):
+            headers["Allow"] = ", ".join(context["view"].allowed_methods)
+    else:
+        return None
+    return Response(content, status=content["status"], headers=headers, content_type=CONTENT_TYPE)
+
+
+def json_response(problem: Problem) -> JsonResponse:
+    """The same answer outside DRF's views."""
+    return JsonResponse(from_problem(problem), status=problem.status, content_type=CONTENT_TYPE)
+
+
+def server_error(request: HttpRequest) -> JsonResponse:
+    """The API's 500: it says nothing of what broke; the log does."""
+    return JsonResponse(
+        body(status=500, code="internal_error", title="Something broke on our side",
+             detail="It has been recorded. Repeating the request with the same Idempotency-Key is safe."),
+        status=500, content_type=CONTENT_TYPE,
+    )  # fmt: skip
+
+
+def _flatten(detail: Any, path: str = "") -> Any:
+    if isinstance(detail, dict):
+        for key, value in detail.items():
+            part = "" if key == "non_field_errors" else str(key)
+            yield from _flatten(value, ".".join(filter(None, (path, part))))
+    elif isinstance(detail, list):
+        for index, value in enumerate(detail):
+            nested = isinstance(value, dict | list)
+            yield from _flatten(value, f"{path}[{index}]" if nested else path)
+    else:
+        yield {"field": path, "code": getattr(detail, "code", "invalid"), "detail": str(detail)}

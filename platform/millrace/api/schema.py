@@ -1,0 +1,74 @@
+"""OpenAPI 3.1 from the views themselves, with the problems that every door may answer."""
+
+from typing import Any
+
+from drf_spectacular.openapi import AutoSchema
+from drf_spectacular.utils import OpenApiParameter
+
+from millrace.api.permissions import PUBLIC
+
+_PROBLEM = {
+    "type": "object",
+    "description": "RFC 9457 problem details.",
+    "properties": {
+        "type": {"type": "string"},
+        "title": {"type": "string"},
+        "status": {"type": "integer"},
+        "code": {"type": "string", "description": "Stable: programs may branch on it."},
+        "detail": {"type": "string", "description": "For a person."},
+        "field": {"type": "string", "description": "The field at fault."},
+        "errors": {"type": "array", "items": {"type": "object"}},
+    },
+    "required": ["type", "title", "status", "code", "detail"],
+}
+_STATUSES = {"400": "Malformed", "401": "Not authenticated", "403": "Not allowed", "404": "No such thing",
+             "409": "Conflict", "413": "Too large", "422": "Invalid value", "429": "Rate limited"}  # fmt: skip
+
+
+class Schema(AutoSchema):
+    """drf-spectacular's, plus the Idempotency-Key header and tags by room."""
+
+    def get_override_parameters(self) -> list:
+        """The header of every keyed method."""
+        if self.method in getattr(self.view, "idempotent", ()) and self.method != "GET":
+            return [
+                OpenApiParameter(
+                    "Idempotency-Key", str, OpenApiParameter.HEADER,
+                    description="Makes the request safe to repeat: the first answer is the answer to all repetitions.",
+                )
+            ]  # fmt: skip
+        return []
+
+    def get_tags(self) -> list[str]:
+        """The first part of the path behind /v1/."""
+        parts = [part for part in self.path.split("/") if part and not part.startswith("{")]
+        return [parts[1]] if len(parts) > 1 else parts
+
+    def get_operation_id(self) -> str:
+        """Method and path in words: unique by construction."""
+        words = self.path.replace("/v1/", "").replace("{", "").replace("}", "").replace("-", "_").strip("/")
+        return f"{(self.method or 'get').lower()}_{words.replace('/', '_') or 'root'}"
+
+    def get_auth(self) -> list[dict]:
+        """Public doors need no credentials."""
+        if getattr(self.view, "permission", {}).get(self.method) == PUBLIC:
+            return []
+        return [{"apiKey": []}, {"session": []}]
+
+
+def add_problem_responses(result: dict, generator: Any, request: Any, public: bool) -> dict:
+    """Post-processing hook: every operation may answer problems, in one shape."""
+    components = result.setdefault("components", {})
+    components.setdefault("schemas", {})["Problem"] = _PROBLEM
+    components.setdefault("securitySchemes", {}).update(
+        {
+            "apiKey": {"type": "http", "scheme": "bearer", "description": "An API key: mr_<env>_<prefix>_<secret>."},
+            "session": {"type": "apiKey", "in": "cookie", "name": "sessionid"},
+        }
+    )
+    content = {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
+    for path in result.get("paths", {}).values():
+        for operation in path.values():
+            for status, description in _STATUSES.items():
+                operation["responses"].setdefault(status, {"description": description, "content": content})
+    return result

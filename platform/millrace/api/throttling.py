@@ -1,0 +1,46 @@
+"""Rate limits: a budget of requests a minute for each caller, counted in Valkey, told in the RateLimit-* fields."""
+
+import time
+from typing import Any
+
+from django.conf import settings
+from rest_framework.request import Request
+from rest_framework.throttling import BaseThrottle
+
+from millrace.api.caller import Caller
+from millrace.kernel import valkey
+from millrace.kernel.errors import TooManyRequests
+
+_WINDOW_SECONDS = 60
+
+
+class CallerThrottle(BaseThrottle):
+    """A fixed window of a minute. Refuses with 429, `Retry-After` and what is left of the window."""
+
+    def allow_request(self, request: Request, view: Any) -> bool:
+        """Counts the request; raises TooManyRequests over the limit."""
+        known = isinstance(request.auth, Caller)
+        limit = settings.API_RATE_PER_MINUTE if known else settings.ANONYMOUS_RATE_PER_MINUTE
+        name = request.auth.throttle_key if known else f"ip:{client_address(request)}"
+        now = time.time()
+        window = int(now // _WINDOW_SECONDS)
+        key = f"millrace:rate:{name}:{window}"
+        with valkey.client().pipeline(transaction=False) as pipe:
+            pipe.incr(key)
+            pipe.expire(key, _WINDOW_SECONDS * 2)
+            used = pipe.execute()[0]
+        reset = max(1, round((window + 1) * _WINDOW_SECONDS - now))
+        request.rate_limit = (limit, max(0, limit - used), reset)
+        if used > limit:
+            raise TooManyRequests(f"{limit} requests a minute are allowed.", retry_after=reset)
+        return True
+
+
+def client_address(request: Any) -> str:
+    """The client's address: the peer's, unless the peer is a proxy that we were told to trust (T9)."""
+    peer = request.META.get("REMOTE_ADDR", "")
+    if peer not in settings.TRUSTED_PROXIES:
+        return peer
+    hops = [hop.strip() for hop in request.META.get("HTTP_X_FORWARDED_FOR", "").split(",") if hop.strip()]
+    untrusted = [hop for hop in hops if hop not in settings.TRUSTED_PROXIES]
+    return untrusted[-1] if untrusted else peer

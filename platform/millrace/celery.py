@@ -1,0 +1,17 @@
+"""The Celery application. Celery rings doorbells; PostgreSQL holds the truth."""
+
+import os
+
+from celery import Celery
+from celery.schedules import schedule
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "millrace.settings.dev")
+
+app = Celery("millrace")
+app.config_from_object("django.conf:settings", namespace="CELERY")
+app.autodiscover_tasks(["millrace.kernel"], force=True)
+app.autodiscover_tasks()
+# Doorbells get lost; beat rings them all again. Each task looks for work and does nothing where there is none.
+app.conf.beat_schedule = {
+    "drain-outbox": {"task": "kernel.drain_outbox", "schedule": schedule(5), "options": {"expires": 10}},
+}

@@ -1,0 +1,52 @@
+"""The addresses of PostgreSQL, Valkey, Stripe and storage, as settings: from the environment, or embedded."""
+
+from millrace.settings import env
+
+
+def from_environment(*, need_owner: bool = False) -> dict:
+    """Settings for services that the environment names; a missing one is refused."""
+    valkey = env.text("VALKEY_URL", env.text("REDIS_URL", "")) or env.text("VALKEY_URL")
+    databases = {"default": env.database(env.text("DATABASE_URL"))}
+    owner = env.text("DATABASE_OWNER_URL", "")
+    if owner or need_owner:
+        databases["owner"] = env.database(owner or env.text("DATABASE_OWNER_URL"))
+    return {
+        "DATABASES": databases,
+        "VALKEY_URL": valkey,
+        "CELERY_BROKER_URL": valkey,
+        "STRIPE_SECRET_KEY": env.text("STRIPE_SECRET_KEY"),
+        "STRIPE_WEBHOOK_SECRET": env.text("STRIPE_WEBHOOK_SECRET"),
+        "STRIPE_API_BASE": env.text("STRIPE_API_BASE", "https://api.stripe.com"),
+        "STORAGE_URL": env.text("STORAGE_URL"),
+    }
+
+
+def embedded(kind: str, var) -> dict:
+    """Settings for the embedded services of `kind` (dev, demo or test), each replaced by the environment's own
+    address where one is set."""
+    owner_url = env.text("DATABASE_OWNER_URL", "")
+    app_url = env.text("DATABASE_URL", "")
+    valkey_url = env.text("VALKEY_URL", env.text("REDIS_URL", ""))
+    stripe_base = env.text("STRIPE_API_BASE", "")
+    webhook_secret = env.text("STRIPE_WEBHOOK_SECRET", "")
+    if not (app_url and valkey_url):
+        from millrace.embedded import services_for  # only where the environment names no service
+
+        found = services_for(kind)
+        owner_url = owner_url or found.database_url_owner
+        app_url = app_url or found.database_url
+        valkey_url = valkey_url or found.valkey_url
+        stripe_base = stripe_base or found.stripe_base
+        webhook_secret = webhook_secret or found.stripe_webhook_secret
+    databases = {"default": env.database(app_url)}
+    if owner_url:
+        databases["owner"] = env.database(owner_url)
+    return {
+        "DATABASES": databases,
+        "VALKEY_URL": valkey_url,
+        "CELERY_BROKER_URL": valkey_url,
+        "STRIPE_SECRET_KEY": env.text("STRIPE_SECRET_KEY", "sk_test_millrace"),
+        "STRIPE_WEBHOOK_SECRET": webhook_secret,
+        "STRIPE_API_BASE": stripe_base,
+        "STORAGE_URL": env.text("STORAGE_URL", f"file://{var}/storage/{kind}"),
+    }

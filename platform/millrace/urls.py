@@ -1,0 +1,30 @@
+"""Every address, by room."""
+
+from django.urls import include, path
+from drf_spectacular.views import SpectacularJSONAPIView, SpectacularSwaggerView
+
+from millrace.api import probes
+
+urlpatterns = [
+    path("healthz", probes.healthz, name="healthz"),
+    path("readyz", probes.readyz, name="readyz"),
+    path(
+        "v1/openapi.json",
+        SpectacularJSONAPIView.as_view(authentication_classes=[], permission_classes=[]),
+        name="openapi",
+    ),
+    path(
+        "docs",
+        SpectacularSwaggerView.as_view(url_name="openapi", authentication_classes=[], permission_classes=[]),
+        name="docs",
+    ),
+    path("v1/", include("accounts.api.urls")),
+    path("v1/", include("billing.api.urls")),
+    path("v1/", include("mlops.api.urls")),
+    path("v1/", include("channels_partners.api.urls")),
+    path("accounts/", include("allauth.urls")),
+    path("", include("accounts.portal.urls")),
+    path("", include("billing.portal.urls")),
+    path("", include("mlops.portal.urls")),
+    path("", include("channels_partners.portal.urls")),
+]

@@ -1,0 +1,97 @@
+"""Row-level security, as the app's own role meets it."""
+
+import psycopg
+import pytest
+from django.db import InternalError, connection, transaction
+from django.db.utils import IntegrityError, ProgrammingError
+
+from accounts.models import ApiKey, Membership, Tenant, User
+from millrace.kernel.tenancy import TenantContextMissing, current_scope, no_scope, platform_scope, tenant_scope
+from tests.factories import make_api_key
+
+
+def test_a_tenant_sees_its_own_rows_only(alice: User, charlie: User, tenant: Tenant) -> None:
+    with tenant_scope(tenant.pk):
+        seen = list(Membership.objects.values_list("user__email", flat=True))
+        tenants = list(Tenant.objects.all())
+
+    assert seen == ["alice@example.com"]
+    assert tenants == [tenant]
+
+
+def test_a_tenant_cannot_write_for_another(alice: User, charlie: User, tenant: Tenant) -> None:
+    with platform_scope(reason="look"):
+        other = Tenant.objects.exclude(pk=tenant.pk).get()
+
+    with (
+        pytest.raises((ProgrammingError, InternalError), match="row-level security"),
+        transaction.atomic(),
+        tenant_scope(tenant.pk),
+    ):
+        Membership.objects.create(tenant=other, user=alice, role="owner")
+    with platform_scope(reason="look"):
+        assert Membership.objects.filter(tenant=other).count() == 1
+
+
+def test_t5_no_context_is_an_error_and_never_all_rows(alice: User) -> None:
+    with no_scope(), pytest.raises(TenantContextMissing, match="accounts_membership"):
+        Membership.objects.count()
+
+
+def test_no_context_is_refused_by_the_database_too(real_db: None, alice: User) -> None:
+    with no_scope(), connection.cursor() as wrapped, pytest.raises(psycopg.DataError):  # '' is no tenant's UUID
+        wrapped.cursor.execute("SELECT count(*) FROM accounts_membership")
+
+
+def test_t4_the_tests_role_bypasses_nothing(db: None) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT current_user, rolsuper, rolbypassrls FROM pg_roles WHERE rolname = current_user")
+        name, is_super, bypasses = cursor.fetchone()
+        cursor.execute("SELECT count(*) FROM pg_tables WHERE schemaname='public' AND tableowner = current_user")
+        owned = cursor.fetchone()[0]
+
+    assert name == "millrace_app"
+    assert not is_super
+    assert not bypasses
+    assert owned == 0
+
+
+def test_t2_nothing_stays_in_the_session(real_db: None, tenant: Tenant) -> None:
+    with tenant_scope(tenant.pk):
+        list(Tenant.objects.all())
+
+    left = connection.cursor()
+    left.execute("SELECT current_setting('millrace.tenant', true), current_user")
+    assert left.fetchone() in {("", "millrace_app"), (None, "millrace_app")}
+
+
+def test_t3_a_scope_ends_with_its_block_within_one_transaction(alice: User, tenant: Tenant) -> None:
+    with transaction.atomic():
+        with platform_scope(reason="test"):
+            Membership.objects.count()
+        with no_scope(), connection.cursor() as cursor:
+            cursor.execute("SELECT current_setting('millrace.tenant', true), current_user")
+            assert cursor.fetchone() == ("", "millrace_app")
+
+
+def test_a_rolled_back_savepoint_does_not_lose_the_scope(alice: User, tenant: Tenant) -> None:
+    with tenant_scope(tenant.pk):
+        with pytest.raises(IntegrityError), transaction.atomic():
+            ApiKey.objects.create(tenant=tenant, name=None)
+        assert Membership.objects.count() == 1
+
+
+def test_scopes_nest_and_restore(tenant: Tenant) -> None:
+    with tenant_scope(tenant.pk):
+        outer = current_scope()
+        with platform_scope(reason="inner"):
+            assert current_scope() != outer
+        assert current_scope() == outer
+
+
+def test_t7_a_unique_key_tells_strangers_nothing(alice: User, charlie: User, tenant: Tenant) -> None:
+    first, second = make_api_key(tenant), make_api_key(tenant)
+
+    assert first != second
+    names = {constraint.name: constraint.fields for constraint in Membership._meta.constraints}
+    assert names["one_membership_per_tenant"] == ("tenant", "user")
