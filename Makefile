@@ -5,6 +5,9 @@ PYTHON := $(VENV)/bin/python
 # More arguments for the command behind a door, e.g. make test ARGS="-k invoice"
 ARGS ?=
 
+# platform/ is a source root: the doors work from a checkout whose .venv is another's, too.
+export PYTHONPATH := $(CURDIR)/platform:$(CURDIR)
+
 .DEFAULT_GOAL := help
 .PHONY: help setup demo dev test check bench chaos stop clean
 

@@ -45,16 +45,15 @@ content = b"".join(pathlib.Path(name).read_bytes() for name in ("pyproject.toml"
 print(hashlib.sha256(content + str(pathlib.Path.cwd()).encode() + sys.version.encode()).hexdigest()[:16])
 PY
 )
-mkdir -p "$(dirname "$venv")"
+mkdir -p "$(dirname "$venv")" var
 # Two doors opened at once must not install over each other.
 if command -v flock >/dev/null 2>&1; then
-    exec 9>"$venv.lock"
+    exec 9>var/setup.lock
     flock -n 9 || { say "waiting for another setup"; flock 9; }
 fi
 stamp="$venv/.millrace-$wanted"
 [ ! -e "$stamp" ] || exit 0
 
-mkdir -p var
 log=var/setup.log
 : >"$log"
 began=$SECONDS
