@@ -1,0 +1,1 @@
+"""What is trained and served: data sets, recipes, jobs, models, predictions, feedback."""

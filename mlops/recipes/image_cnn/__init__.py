@@ -1,0 +1,1 @@
+"""Classify small images with a convolutional net, or with the dense one it is compared to."""
