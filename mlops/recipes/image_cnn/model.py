@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from mlops.recipes import DataShape
 
-DEEP_CHANNELS = (32, 64, 128)
+DEEP_CHANNELS = (16, 32, 64)
 
 
 class ImageNet(nn.Module):

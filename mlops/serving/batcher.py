@@ -1,0 +1,125 @@
+"""Gather requests into micro-batches without making anyone wait for company that does not come. No torch, no clock.
+
+All times are the boot clock's, in nanoseconds, and are handed in.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict, deque
+from collections.abc import Hashable
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+Item = TypeVar("Item")
+_NANOSECONDS = 1_000_000
+
+
+@dataclass(frozen=True)
+class _Waiting(Generic[Item]):
+    item: Item
+    size: int
+    arrived_ns: int
+
+
+@dataclass(frozen=True)
+class MicroBatch(Generic[Item]):
+    """Requests of one key (a model version) to compute together."""
+
+    key: Hashable
+    items: tuple[Item, ...]
+    size: int
+    oldest_arrived_ns: int
+
+
+class MicroBatcher(Generic[Item]):
+    """Requests wait in their key's line. A batch is ready at once when the engine was idle, when `max_batch` inputs
+    wait, or when the oldest has waited `max_wait_ms`: so no request waits longer than that for company, and a lone one
+    does not wait at all (J13). Not thread-safe: one owner.
+    """
+
+    def __init__(self, *, max_batch: int, max_wait_ms: float) -> None:
+        if max_batch < 1 or max_wait_ms < 0:
+            raise ValueError("max_batch is 1 or more and max_wait_ms 0 or more")
+        self._max_batch = max_batch
+        self._max_wait_ns = int(max_wait_ms * _NANOSECONDS)
+        self._lines: OrderedDict[Hashable, deque[_Waiting[Item]]] = OrderedDict()
+        self._idle = True
+
+    def __len__(self) -> int:
+        """Requests that wait."""
+        return sum(len(line) for line in self._lines.values())
+
+    def add(self, key: Hashable, item: Item, *, size: int, now_ns: int) -> None:
+        """Queue a request of `size` inputs."""
+        self._lines.setdefault(key, deque()).append(_Waiting(item, size, now_ns))
+
+    def take(self, now_ns: int) -> MicroBatch[Item] | None:
+        """The next batch, or None when there is none yet; see `wait_ns` for when to ask again.
+
+        The key whose request is the oldest goes first. A request larger than `max_batch` goes alone and whole.
+        """
+        if not self._lines:
+            self._idle = True
+            return None
+        key = min(self._lines, key=lambda name: self._lines[name][0].arrived_ns)
+        full = next((name for name, line in self._lines.items() if self._size(line) >= self._max_batch), None)
+        overdue = now_ns - self._lines[key][0].arrived_ns >= self._max_wait_ns
+        if not (self._idle or overdue):
+            if full is None:
+                return None
+            key = full
+        self._idle = False
+        return self._pop(key)
+
+    def wait_ns(self, now_ns: int) -> int | None:
+        """How long until `take` gives a batch though nothing new comes; None when nothing waits."""
+        if not self._lines:
+            return None
+        if self._idle or any(self._size(line) >= self._max_batch for line in self._lines.values()):
+            return 0
+        oldest = min(line[0].arrived_ns for line in self._lines.values())
+        return max(0, oldest + self._max_wait_ns - now_ns)
+
+    def _pop(self, key: Hashable) -> MicroBatch[Item]:
+        line = self._lines[key]
+        taken = [line.popleft()]
+        size = taken[0].size
+        while line and size + line[0].size <= self._max_batch:
+            size += line[0].size
+            taken.append(line.popleft())
+        if not line:
+            del self._lines[key]
+        return MicroBatch(key, tuple(waiting.item for waiting in taken), size, taken[0].arrived_ns)
+
+    @staticmethod
+    def _size(line: deque[_Waiting[Item]]) -> int:
+        return sum(waiting.size for waiting in line)
+
+
+def split_ms(total_ms: int, n: int) -> list[int]:
+    """`total_ms` in `n` whole parts that differ by one at most; their sum is exactly `total_ms`. The first are larger.
+
+    Raises ValueError for a negative total or no part.
+    """
+    if total_ms < 0 or n < 1:
+        raise ValueError("a total of 0 or more is split in 1 part or more")
+    part, over = divmod(total_ms, n)
+    return [part + (place < over) for place in range(n)]
+
+
+class DeviceMeter:
+    """Whole milliseconds of measured stretches, with the rest of each carried into the next.
+
+    After any number of stretches the milliseconds given out are exactly the floor of the nanoseconds measured: a server
+    of many batches shorter than a millisecond neither gives its time away nor bills more than passed.
+    """
+
+    def __init__(self) -> None:
+        self._carried_ns = 0
+
+    def measure(self, start_ns: int, end_ns: int) -> int:
+        """Milliseconds to bill for this stretch. Raises ValueError when it ends before it starts."""
+        if end_ns < start_ns:
+            raise ValueError("a stretch cannot end before it starts")
+        whole, self._carried_ns = divmod(self._carried_ns + end_ns - start_ns, _NANOSECONDS)
+        return whole
