@@ -9,7 +9,7 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "millrace.settings.dev")
 
 app = Celery("millrace")
 app.config_from_object("django.conf:settings", namespace="CELERY")
-app.autodiscover_tasks(["millrace.kernel"], force=True)
+# Not forced: `celery -A millrace` imports this module before Django is set up, and tasks import models.
 app.autodiscover_tasks()
 # Doorbells get lost; beat rings them all again. Each task looks for work and does nothing where there is none.
 app.conf.beat_schedule = {

@@ -140,7 +140,7 @@ def test_only_the_proxy_is_reachable_and_only_migrate_knows_the_owner():
     assert {"postgres", "valkey"} & {name for name, each in services.items() if "outward" in each["networks"]} == set()
 
 
-@pytest.mark.parametrize("name", ["migrate", "web", "beat", "worker", "serving"])
+@pytest.mark.parametrize("name", ["migrate", "web", "tasks", "beat", "worker", "serving"])
 def test_the_application_runs_without_rights(name: str):
     service = _compose()["services"][name]
     image = "Containerfile.worker" if name in {"worker", "serving"} else "Containerfile.web"

@@ -34,6 +34,18 @@ child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
 print("child", child.pid)
 while True: time.sleep(0.1)
 """
+# Winds its child down by itself: the child must not be signalled by anybody else.
+SUPERVISOR = """
+import signal, subprocess, sys
+child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(1); print('work finished')"])
+def stop(*_):
+    child.wait()
+    print("child ended with", child.returncode)
+    sys.exit(0)
+signal.signal(signal.SIGTERM, stop)
+print("supervising")
+signal.pause()
+"""
 
 
 class Terminal:
@@ -144,6 +156,17 @@ def test_a_program_that_falls_is_started_again(folder: Path, terminal: list[Term
     assert terminal[0].shows("program_a | ended with status 3; again in 1 s")
     assert terminal[0].shows("program_a | up", times=2)
     assert terminal[0].shows("again in 2 s")
+
+
+def test_a_program_winds_its_own_children_down(folder: Path, terminal: list[Terminal]):
+    (folder / "program_a.py").write_text(SUPERVISOR)
+    terminal.append(Terminal(folder))
+    assert terminal[0].shows("supervising")
+
+    terminal[0].end()
+
+    assert "program_a | work finished" in terminal[0].text
+    assert "program_a | child ended with 0" in terminal[0].text
 
 
 def test_a_stubborn_program_is_killed_with_its_children(folder: Path, terminal: list[Terminal]):

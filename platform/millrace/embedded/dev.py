@@ -159,17 +159,21 @@ class Runner:
                 program.start_at, program.pause = 0.0, FIRST_PAUSE
 
     def _stop(self, programs: Sequence[Program]) -> None:
-        """SIGTERM to all at once, time to finish, then SIGKILL to whole sessions."""
+        """SIGTERM to all at once, time to finish, then SIGKILL to whole sessions.
+
+        Only the program itself is asked: a worker winds its own children down, with a checkpoint where there is one.
+        """
         running = [program for program in programs if program.process is not None]
         for program in running:
-            _signal_session(program, signal.SIGTERM)
+            if program.process is not None:
+                program.process.terminate()
         deadline = time.monotonic() + self.seconds_to_stop
         while time.monotonic() < deadline and any(_lives(program) for program in running):
             self._read(0.05)
         for program in running:
             if _lives(program):
                 self.say(f"did not stop within {self.seconds_to_stop:g} s: killed", program)
-            _signal_session(program, signal.SIGKILL)  # and whatever children it left behind
+            _kill_session(program)  # and whatever children it left behind
             self._forget(program)
 
     def _forget(self, program: Program) -> None:
@@ -209,10 +213,10 @@ def _lives(program: Program) -> bool:
     return program.process is not None and program.process.poll() is None
 
 
-def _signal_session(program: Program, number: signal.Signals) -> None:
+def _kill_session(program: Program) -> None:
     if program.process is not None:
         try:
-            os.killpg(program.process.pid, number)
+            os.killpg(program.process.pid, signal.SIGKILL)
         except ProcessLookupError:
             return  # the whole session has ended already
 

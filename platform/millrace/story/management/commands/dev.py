@@ -66,12 +66,25 @@ class Command(BaseCommand):
 def programs(port: int) -> list[Program]:
     """What runs, in the order of the prefixes' colours. The sandbox is among the embedded services."""
     python, manage = sys.executable, str(ROOT / "manage.py")
-    uvicorn = [python, "-m", "uvicorn", "millrace.asgi:application", "--host", "127.0.0.1", "--port", str(port)]
+    uvicorn = [
+        python,
+        "-m",
+        "uvicorn",
+        "millrace.asgi:application",
+        "--host",
+        "127.0.0.1",
+        "--port",
+        str(port),
+        "--lifespan=off",
+    ]
+    celery = [python, "-m", "celery", "--quiet", "-A", "millrace"]
     schedule = str(settings.VAR / "celerybeat-schedule")
     found = [
         # Templates are cached by the process that read them: the web restarts for them too.
         Program("web", uvicorn, suffixes=(".py", ".html")),
-        Program("beat", [python, "-m", "celery", "-A", "millrace", "beat", "--loglevel=warning", "-s", schedule]),
+        # One process at a time is plenty for a laptop; production runs as many as it likes.
+        Program("tasks", [*celery, "worker", "--loglevel=warning", "-Q", "platform", "--concurrency=1"]),
+        Program("beat", [*celery, "beat", "--loglevel=warning", "-s", schedule]),
     ]
     known = get_commands()
     found += [Program(name, [python, manage, name]) for name in ("worker", "serve") if name in known]
