@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -205,7 +206,9 @@ def test_a_killed_keeper_takes_its_servers_along_and_is_replaced():
     assert _state()["keeper"] != state["keeper"]
     assert _answer(second) == "millrace_owner"
     assert second.kind == first.kind
-    assert _eventually(lambda: not _lives(state["parts"]["valkey"]["pid"]))
+    for name in ("postgres", "valkey"):
+        old = state["parts"][name]["pid"]
+        assert _eventually(lambda pid=old: not _lives(pid))  # type: ignore[misc]
 
 
 def test_stops_cleanly_and_says_whether_it_ran(tmp_path: Path):
@@ -274,3 +277,41 @@ def test_a_failed_start_is_said_with_the_log(tmp_path: Path):
 def test_an_unknown_kind_is_refused():
     with pytest.raises(ValueError, match="known are dev, test, demo"):
         ensure_services("staging")
+
+
+@pytest.mark.parametrize("mode", [0o755, 0o700], ids=["open", "closed"])
+def test_starts_below_a_folder_that_is(mode: int, monkeypatch: pytest.MonkeyPatch):
+    with tempfile.TemporaryDirectory(dir="/tmp") as folder:
+        Path(folder).chmod(mode)
+        monkeypatch.setenv("MILLRACE_VAR", f"{folder}/var")
+
+        services = ensure_services("test")
+
+        assert _answer(services) == "millrace_owner"
+        assert Path(folder).stat().st_mode & 0o777 == mode  # nobody was let in for it
+        pid = _state()["parts"]["postgres"]["pid"]
+        assert Path(f"/proc/{pid}").stat().st_uid != 0
+        stop_services("test")
+
+
+def test_a_keeper_killed_while_postgres_runs_as_another_user_leaves_nothing(monkeypatch: pytest.MonkeyPatch):
+    with tempfile.TemporaryDirectory(dir="/tmp") as folder:
+        Path(folder).chmod(0o755)
+        monkeypatch.setenv("MILLRACE_VAR", f"{folder}/var")
+        ensure_services("test")
+        state = _state()
+
+        _kill(state["keeper"])
+
+        assert _eventually(lambda: not _lives(state["parts"]["postgres"]["pid"]))
+        assert _eventually(lambda: not _lives(state["parts"]["valkey"]["pid"]))
+
+
+def test_a_relative_folder_is_the_callers(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("MILLRACE_VAR", "here")
+
+    services = ensure_services("test")
+
+    assert services.folder == tmp_path / "here" / "embedded" / "test"
+    assert _answer(services) == "millrace_owner"

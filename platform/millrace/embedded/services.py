@@ -11,7 +11,7 @@ from pathlib import Path
 
 from millrace.embedded.errors import EmbeddedError
 from millrace.embedded.locks import FileLock, is_locked
-from millrace.embedded.places import ROOT, Home
+from millrace.embedded.places import ROOT, Home, var
 from millrace.embedded.processes import port_answers, tail
 from millrace.embedded.state import State, load_secrets
 
@@ -47,16 +47,21 @@ def ensure_services(kind: str = "dev") -> Services:
     Takes a few milliseconds when they run already. Raises `EmbeddedError` when one will not start.
     """
     home = Home(kind)
-    home.prepare()
-    if kind not in _held:
-        held = FileLock(home.holding, shared=True)
-        held.acquire()  # waits for a keeper that is just stopping
-        _held[kind] = held
-    state = _healthy(home)
-    if state is None:
-        with FileLock(home.starting):
-            state = _healthy(home) or _healed(home) or _start(home)
-    return _services(home, state)
+    try:
+        home.prepare()
+        if kind not in _held:
+            held = FileLock(home.holding, shared=True)
+            held.acquire()  # waits for a keeper that is just stopping
+            _held[kind] = held
+        state = _healthy(home)
+        if state is None:
+            with FileLock(home.starting):
+                state = _healthy(home) or _healed(home) or _start(home)
+        return _services(home, state)
+    except PermissionError as error:
+        raise EmbeddedError(
+            f"{error.filename} belongs to another user: run as that user, delete the folder, or set MILLRACE_VAR"
+        ) from error
 
 
 @functools.cache
@@ -102,7 +107,10 @@ def _healed(home: Home) -> State | None:
 
 
 def _start(home: Home) -> State:
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(ROOT / "platform"), str(ROOT)])}
+    environment = os.environ | {
+        "PYTHONPATH": os.pathsep.join([str(ROOT / "platform"), str(ROOT)]),
+        "MILLRACE_VAR": str(var()),  # whole, since the keeper runs in another folder
+    }
     with home.keeper_log.open("ab") as output:
         keeper = subprocess.Popen(
             [sys.executable, "-m", "millrace.embedded.keeper", home.kind],
