@@ -1,0 +1,5 @@
+"""`python -m billing.sandbox`."""
+
+from billing.sandbox.server import main
+
+raise SystemExit(main())

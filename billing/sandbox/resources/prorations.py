@@ -1,0 +1,47 @@
+"""Prorations: credit for the unused rest of a period, charge for the rest of it at the new price, by the second."""
+
+from billing.sandbox.core import Sandbox
+from billing.sandbox.periods import prorate
+from billing.sandbox.resources import invoice_items
+from billing.sandbox.resources.catalogue import price_amount
+from billing.sandbox.resources.subscription_items import period_of
+from billing.sandbox.resources.subscription_lines import date_text, product_name
+from billing.sandbox.state import Obj
+
+
+def credit_unused(sandbox: Sandbox, subscription: Obj, now: int) -> list[Obj]:
+    """Pending credits for the rest of the period of every item."""
+    return prorate_items(sandbox, subscription, list(subscription["items"]["data"]), [], now)
+
+
+def prorate_items(sandbox: Sandbox, subscription: Obj, before: list[Obj], after: list[Obj], now: int) -> list[Obj]:
+    """Pending invoice items for a change from `before` to `after` at `now`; trials and ended periods owe nothing."""
+    start, end = period_of(subscription)
+    if subscription["status"] == "trialing" or not start <= now < end:
+        return []
+    made = []
+    for sign, items, words in ((-1, before, "Unused time on"), (1, after, "Remaining time on")):
+        for item in items:
+            amount = sign * prorate(price_amount(item["price"], item["quantity"]), now, end, start, end)
+            made.append(
+                invoice_items.add_proration(
+                    sandbox,
+                    subscription,
+                    item,
+                    amount=amount,
+                    description=f"{words} {product_name(sandbox, item['price'])} after {date_text(now)}",
+                    period=(now, end),
+                    now=now,
+                )
+            )
+    return made
+
+
+def changed(before: list[Obj], after: list[Obj]) -> tuple[list[Obj], list[Obj]]:
+    """Those items that differ in price or quantity: (as they were, as they are)."""
+    old = {item["id"]: (item["price"]["id"], item["quantity"]) for item in before}
+    new = {item["id"]: (item["price"]["id"], item["quantity"]) for item in after}
+    return (
+        [item for item in before if new.get(item["id"]) != old[item["id"]]],
+        [item for item in after if old.get(item["id"]) != new[item["id"]]],
+    )

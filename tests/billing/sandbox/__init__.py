@@ -1,0 +1,1 @@
+"""Tests of the payment sandbox, through the real SDK."""
