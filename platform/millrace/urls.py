@@ -6,6 +6,9 @@ from drf_spectacular.views import SpectacularJSONAPIView, SpectacularSwaggerView
 
 from millrace.api import probes
 
+handler404 = "millrace.api.problems.page_not_found"
+handler500 = "millrace.api.problems.server_error"
+
 urlpatterns = [
     path("healthz", probes.healthz, name="healthz"),
     path("readyz", probes.readyz, name="readyz"),
@@ -25,6 +28,7 @@ urlpatterns = [
     path("v1/", include("mlops.api.urls")),
     path("v1/", include("channels_partners.api.urls")),
     path("accounts/", include("allauth.urls")),
+    path("_allauth/", include("allauth.headless.urls")),
     path("", include("accounts.portal.urls")),
     path("", include("billing.portal.urls")),
     path("", include("mlops.portal.urls")),

@@ -44,13 +44,21 @@ def key_of(request: Request) -> str:
     return key
 
 
-def run(request: Request, tenant_id: UUID, handler: Callable[[], Response], *, holds_transaction: bool) -> Response:
+def run(
+    request: Request,
+    tenant_id: UUID,
+    handler: Callable[[], Response],
+    *,
+    holds_transaction: bool,
+    shown_once: frozenset[str] = frozenset(),
+) -> Response:
     """Answer from the record, or run `handler` and record its answer.
 
     With `holds_transaction` the handler runs inside the record's transaction. A handler that talks to other services
     sets it False: it runs first, is safe to repeat by its own means, and the first recorded answer wins.
+    The members of `shown_once` (secrets) are kept out of the record: a replay carries null in their place.
     """
-    key, path, body_hash = key_of(request), request.path, _fingerprint(request.data)
+    key, path, body_hash = key_of(request), _stored_path(request), _fingerprint(request.data)
     known = IdempotencyRecord.objects.filter(tenant_id=tenant_id, path=path, key=key).first()
     if known is not None:
         return _replay(known, body_hash)
@@ -67,7 +75,7 @@ def run(request: Request, tenant_id: UUID, handler: Callable[[], Response], *, h
             response = first if first is not None else handler()
             if response.status_code >= 400:
                 raise _Refused(response)
-            stored.status, stored.body = response.status_code, _plain(response.data)
+            stored.status, stored.body = response.status_code, _without(shown_once, _plain(response.data))
             stored.save(update_fields=["status", "body"])
             return response
     except _Refused as refused:
@@ -78,6 +86,18 @@ def _replay(record: IdempotencyRecord, body_hash: str) -> Response:
     if record.body_hash != body_hash:
         raise IdempotencyConflict("Use a new Idempotency-Key for a new request.", field="Idempotency-Key")
     return Response(record.body, status=record.status, headers={"Idempotent-Replayed": "true"})
+
+
+def _stored_path(request: Request) -> str:
+    # The method belongs to the request's identity; a path too long for the column is known by its hash.
+    path = f"{request.method} {request.path}"
+    return path if len(path) <= _LONGEST_KEY else hashlib.sha256(path.encode()).hexdigest()
+
+
+def _without(shown_once: frozenset[str], body: Any) -> Any:
+    if not shown_once or not isinstance(body, dict):
+        return body
+    return {name: None if name in shown_once else value for name, value in body.items()}
 
 
 def _plain(data: Any) -> Any:

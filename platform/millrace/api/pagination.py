@@ -29,7 +29,7 @@ def page(request: Request, rows: QuerySet, render: Callable[[Any], Any]) -> dict
 
 def _limit(request: Request) -> int:
     text = request.query_params.get("limit", str(_DEFAULT))
-    if not (text.isascii() and text.isdigit() and 1 <= int(text[:9]) <= _LARGEST):
+    if not (text.isascii() and text.isdigit() and len(text) <= 9 and 1 <= int(text) <= _LARGEST):
         raise Invalid(f"limit is a whole number from 1 to {_LARGEST}.", field="limit")
     return int(text)
 

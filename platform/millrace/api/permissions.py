@@ -11,30 +11,54 @@ from millrace.kernel.errors import Forbidden, NotFound, Unauthenticated
 PUBLIC = "public"
 LOGGED_IN = "logged_in"
 OPS = "ops.read"
+_OF_GET = {"HEAD", "OPTIONS"}
+# What a suspended tenant keeps besides reading: the way out of suspension.
+_WHILE_SUSPENDED = frozenset({"billing.write"})
+
+
+class TenantSuspended(Forbidden):
+    """The tenant may look at what it has and pay; nothing else."""
+
+    code = "tenant_suspended"
+    title = "The tenant is suspended"
 
 
 class HasPermission(BasePermission):
-    """Refuses strangers (401), then callers without the permission (403), then callers without a tenant (403)."""
+    """The API's gate: every view passes through `require`."""
 
     def has_permission(self, request: Request, view: Any) -> bool:
-        """Raises the coded refusal; a method that the view forgot to name is refused too."""
-        wanted = view.permission.get("GET" if request.method in {"HEAD", "OPTIONS"} else request.method)
-        if wanted == PUBLIC:
-            return True
-        caller = request.auth
-        if not isinstance(caller, Caller):
-            raise Unauthenticated("Send an API key as 'Authorization: Bearer …', or log in.")
-        if wanted == LOGGED_IN:
-            return True
+        """Raises the coded refusal; a method that the view has but forgot to name is refused too."""
+        method = request.method or ""
+        wanted = view.permission.get("GET" if method in _OF_GET else method)
         if wanted is None:
+            if hasattr(view, method.lower()) and method not in _OF_GET:
+                raise Forbidden("This method has no permission of its own.")
             return True  # the view has no such method: let it answer 405
-        if wanted == OPS:
-            if not caller.is_staff:
-                raise NotFound()  # staff pages do not exist for others
-            return True
-        if caller.tenant is None:
-            raise Forbidden("Choose a tenant first.", **{"permission": wanted})
-        if wanted not in caller.permissions:
-            raise Forbidden(f"This needs the permission {wanted!r}, which your role or key does not have.",
-                            **{"permission": wanted})  # fmt: skip
+        if wanted != PUBLIC:
+            require(request.auth, wanted)
         return True
+
+
+def require(caller: Any, wanted: str) -> Caller:
+    """The caller, if it may do what `wanted` names; pages and the API ask here.
+
+    Raises Unauthenticated for strangers, NotFound for those who are not to know that staff's doors exist, Forbidden
+    without a tenant or without the permission, TenantSuspended for all but reading and paying while suspended.
+    """
+    if not isinstance(caller, Caller):
+        raise Unauthenticated("Send an API key as 'Authorization: Bearer …', or log in.")
+    if wanted == LOGGED_IN:
+        return caller
+    if wanted == OPS:
+        if not caller.is_staff:
+            raise NotFound()
+        return caller
+    if caller.tenant is None:
+        raise Forbidden("Choose a tenant first.", **{"permission": wanted})
+    if wanted not in caller.permissions:
+        raise Forbidden(
+            f"This needs the permission {wanted!r}, which your role or key does not have.", **{"permission": wanted}
+        )
+    if caller.tenant.state == "suspended" and not wanted.endswith(".read") and wanted not in _WHILE_SUSPENDED:
+        raise TenantSuspended("Reading and paying are open; the rest opens again when the tenant is resumed.")
+    return caller

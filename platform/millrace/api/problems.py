@@ -4,11 +4,12 @@ import logging
 from typing import Any
 
 from django.core.exceptions import PermissionDenied
-from django.http import Http404, HttpRequest, JsonResponse
+from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
+from django.views import defaults
 from rest_framework import exceptions
 from rest_framework.response import Response
 
-from millrace.kernel.errors import Problem
+from millrace.kernel.errors import NotFound, Problem
 
 logger = logging.getLogger(__name__)
 CONTENT_TYPE = "application/problem+json"
@@ -75,8 +76,17 @@ def json_response(problem: Problem) -> JsonResponse:
     return JsonResponse(from_problem(problem), status=problem.status, content_type=CONTENT_TYPE)
 
 
-def server_error(request: HttpRequest) -> JsonResponse:
-    """The API's 500: it says nothing of what broke; the log does."""
+def page_not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
+    """Django's 404 hook: a problem for the API's addresses, a page for the rest."""
+    if not request.path.startswith("/v1/"):
+        return defaults.page_not_found(request, exception)
+    return json_response(NotFound("There is no such address."))
+
+
+def server_error(request: HttpRequest) -> HttpResponse:
+    """Django's 500 hook; the API's answer says nothing of what broke: the log does."""
+    if not request.path.startswith("/v1/"):
+        return defaults.server_error(request)
     return JsonResponse(
         body(status=500, code="internal_error", title="Something broke on our side",
              detail="It has been recorded. Repeating the request with the same Idempotency-Key is safe."),

@@ -1,9 +1,11 @@
 """OpenAPI 3.1 from the views themselves, with the problems that every door may answer."""
 
+from collections.abc import Callable
 from typing import Any
 
 from drf_spectacular.openapi import AutoSchema
-from drf_spectacular.utils import OpenApiParameter
+from drf_spectacular.utils import OpenApiParameter, extend_schema, inline_serializer
+from rest_framework import serializers
 
 from millrace.api.permissions import PUBLIC
 
@@ -21,8 +23,30 @@ _PROBLEM = {
     },
     "required": ["type", "title", "status", "code", "detail"],
 }
-_STATUSES = {"400": "Malformed", "401": "Not authenticated", "403": "Not allowed", "404": "No such thing",
-             "409": "Conflict", "413": "Too large", "422": "Invalid value", "429": "Rate limited"}  # fmt: skip
+_STATUSES = {"400": "Malformed", "401": "Not authenticated", "402": "Payment required", "403": "Not allowed",
+             "404": "No such thing", "405": "No such method", "406": "Not acceptable", "409": "Conflict",
+             "413": "Too large", "415": "Unsupported media type", "422": "Invalid value", "429": "Rate limited",
+             "503": "Unavailable for a moment"}  # fmt: skip
+_PAGING = [
+    OpenApiParameter("cursor", str, description="`next_cursor` of the page before."),
+    OpenApiParameter(
+        "limit", {"type": "integer", "minimum": 1, "maximum": 200, "default": 50}, description="Rows a page."
+    ),
+]
+
+
+def paged(row: type[serializers.BaseSerializer], **kwargs: Any) -> Callable:
+    """`extend_schema` for a list door that answers with `self.page(rows, row)`."""
+    name = row.__name__.removesuffix("Serializer")
+    answer = inline_serializer(
+        f"{name}Page",
+        {
+            "data": row(many=True),
+            "next_cursor": serializers.CharField(allow_null=True, help_text="Null on the last page."),
+        },
+    )
+    parameters = [*_PAGING, *kwargs.pop("parameters", [])]
+    return extend_schema(parameters=parameters, responses={200: answer}, **kwargs)
 
 
 class Schema(AutoSchema):

@@ -1,8 +1,10 @@
 """Rate limits: a budget of requests a minute for each caller, counted in Valkey, told in the RateLimit-* fields."""
 
+import logging
 import time
 from typing import Any
 
+import redis
 from django.conf import settings
 from rest_framework.request import Request
 from rest_framework.throttling import BaseThrottle
@@ -11,6 +13,7 @@ from millrace.api.caller import Caller
 from millrace.kernel import valkey
 from millrace.kernel.errors import TooManyRequests
 
+logger = logging.getLogger(__name__)
 _WINDOW_SECONDS = 60
 
 
@@ -25,15 +28,25 @@ class CallerThrottle(BaseThrottle):
         now = time.time()
         window = int(now // _WINDOW_SECONDS)
         key = f"millrace:rate:{name}:{window}"
-        with valkey.client().pipeline(transaction=False) as pipe:
-            pipe.incr(key)
-            pipe.expire(key, _WINDOW_SECONDS * 2)
-            used = pipe.execute()[0]
+        used = _count(key)
         reset = max(1, round((window + 1) * _WINDOW_SECONDS - now))
         request.rate_limit = (limit, max(0, limit - used), reset)
         if used > limit:
             raise TooManyRequests(f"{limit} requests a minute are allowed.", retry_after=reset)
         return True
+
+
+def _count(key: str) -> int:
+    """Requests in the window so far, this one included. Without Valkey nobody is counted and everybody is served:
+    a limiter that is down must not take the API down with it."""
+    try:
+        with valkey.client().pipeline(transaction=False) as pipe:
+            pipe.incr(key)
+            pipe.expire(key, _WINDOW_SECONDS * 2)
+            return pipe.execute()[0]
+    except redis.RedisError:
+        logger.exception("requests are not being counted")
+        return 0
 
 
 def client_address(request: Any) -> str:

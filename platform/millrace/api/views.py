@@ -12,6 +12,7 @@ from rest_framework.views import APIView
 
 from millrace.api import idempotency, pagination
 from millrace.api.caller import Caller
+from millrace.kernel.errors import NotFound, Problem
 from millrace.kernel.tenancy import no_scope, tenant_scope
 
 
@@ -24,6 +25,8 @@ class ApiView(APIView):
     idempotent: frozenset[str] = frozenset({"POST"})
     # False where the handler talks to another service: no transaction is held open meanwhile.
     holds_transaction = True
+    # Members of an answer that no replay may show again, such as an API key's secret.
+    shown_once: frozenset[str] = frozenset()
 
     @property
     def caller(self) -> Caller:
@@ -43,8 +46,21 @@ class ApiView(APIView):
             self.scope.enter_context(tenant_scope(request.auth.tenant_id))
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
-        """After the checks, wrap the handler of a keyed request so that it answers once."""
-        super().initial(request, *args, **kwargs)
+        """DRF's checks, the rate limit first, so that refused requests count too; then wrap the handler of a keyed
+        request so that it answers once."""
+        self.format_kwarg = self.get_format_suffix(**kwargs)
+        request.accepted_renderer, request.accepted_media_type = self.perform_content_negotiation(request)
+        request.version, request.versioning_scheme = self.determine_version(request, *args, **kwargs)
+        if "\0" in request.path:
+            raise NotFound()
+        try:
+            self.perform_authentication(request)
+        except Problem:
+            request.auth = None
+            self.check_throttles(request)
+            raise
+        self.check_throttles(request)
+        self.check_permissions(request)
         method = (request.method or "").lower()
         keyed = request.method in self.idempotent and idempotency.key_of(request)
         if keyed and hasattr(self, method) and isinstance(request.auth, Caller) and request.auth.tenant_id:
@@ -83,6 +99,7 @@ class ApiView(APIView):
                 self.caller.tenant_id,
                 lambda: handler(*args, **kwargs),
                 holds_transaction=self.holds_transaction,
+                shown_once=self.shown_once,
             )
 
         return answer

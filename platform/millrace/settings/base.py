@@ -27,6 +27,7 @@ INSTALLED_APPS = [
     "allauth.account",
     "allauth.mfa",
     "allauth.socialaccount",
+    "allauth.headless",
     "rest_framework",
     "drf_spectacular",
     "drf_spectacular_sidecar",
@@ -100,6 +101,7 @@ LOGIN_URL = "/accounts/login/"
 LOGIN_REDIRECT_URL = "/"
 ACCOUNT_ADAPTER = "accounts.adapter.AccountAdapter"
 ACCOUNT_FORMS = {"signup": "accounts.forms.SignUpForm"}
+ACCOUNT_SIGNUP_FORM_CLASS = "accounts.signup.SignUpFields"
 ACCOUNT_LOGIN_METHODS = {"email"}
 ACCOUNT_SIGNUP_FIELDS = ["email*", "password1*"]
 ACCOUNT_USER_MODEL_USERNAME_FIELD = None
@@ -108,6 +110,7 @@ ACCOUNT_CONFIRM_EMAIL_ON_GET = True
 ACCOUNT_LOGIN_ON_EMAIL_CONFIRMATION = True
 ACCOUNT_PREVENT_ENUMERATION = True
 ACCOUNT_EMAIL_SUBJECT_PREFIX = ""
+MFA_ADAPTER = "accounts.adapter.MFAAdapter"
 MFA_SUPPORTED_TYPES = ["totp", "recovery_codes"]
 MFA_TOTP_ISSUER = "Millrace"
 
@@ -120,6 +123,7 @@ REST_FRAMEWORK = {
     "DEFAULT_PARSER_CLASSES": ["millrace.api.parsers.StrictJSONParser"],
     "DEFAULT_RENDERER_CLASSES": ["millrace.api.renderers.JSONRenderer"],
     "DEFAULT_THROTTLE_CLASSES": ["millrace.api.throttling.CallerThrottle"],
+    "DEFAULT_METADATA_CLASS": None,  # OPTIONS answers 405: the OpenAPI document describes the doors
     "DEFAULT_SCHEMA_CLASS": "millrace.api.schema.Schema",
     "EXCEPTION_HANDLER": "millrace.api.problems.exception_handler",
     "UNAUTHENTICATED_USER": None,
