@@ -1,6 +1,18 @@
 """This room's coded failures."""
 
-from millrace.kernel.errors import Conflict, Forbidden, Invalid
+from millrace.api.permissions import TenantSuspended
+from millrace.kernel.errors import Conflict, Forbidden, Invalid, Problem
+
+__all__ = [
+    "AlreadyMember",
+    "InvitationInvalid",
+    "LastOwner",
+    "MailUnavailable",
+    "OwnerNeeded",
+    "ScopeUnknown",
+    "TenantStateRefused",
+    "TenantSuspended",
+]
 
 
 class LastOwner(Conflict):
@@ -10,11 +22,24 @@ class LastOwner(Conflict):
     title = "A tenant keeps at least one owner"
 
 
-class TenantSuspended(Forbidden):
-    """The tenant may look at what it has and pay; nothing else."""
+class OwnerNeeded(Forbidden):
+    """Only an owner makes, changes or removes owners."""
 
-    code = "tenant_suspended"
-    title = "The tenant is suspended"
+    code = "owner_needed"
+    title = "Only an owner may do this"
+
+
+class AlreadyMember(Conflict):
+    """The address belongs to a member of the tenant."""
+
+    code = "already_member"
+    title = "That person is a member already"
+
+
+class MailUnavailable(Problem):
+    """The mail server did not take the message; nothing was changed."""
+
+    code, status, title = "mail_unavailable", 503, "Mail cannot be sent just now"
 
 
 class TenantStateRefused(Conflict):

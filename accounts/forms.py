@@ -1,33 +1,33 @@
-"""The sign-up form: allauth's, with the organisation's name."""
+"""The sign-up page's form: allauth's with our fields, whole or not at all."""
 
 from typing import Any
 
 from allauth.account.forms import SignupForm
-from django import forms
+from django.db import IntegrityError, transaction
 from django.http import HttpRequest
-
-from accounts.models import User
-from accounts.services.tenants import tenant_create
-from millrace.kernel.audit import Actor
-
-VISITOR_COOKIE = "mr_vid"
 
 
 class SignUpForm(SignupForm):
-    """E-mail, password, name and organisation; whoever was invited joins instead of founding a tenant."""
+    """E-mail, password and the fields of `accounts.signup.SignUpFields`."""
 
-    name = forms.CharField(label="Your name", max_length=120)
-    organisation = forms.CharField(label="Organisation", max_length=120)
-    coupon = forms.CharField(label="Partner or coupon code", max_length=40, required=False)
+    field_order = ["name", "organisation", "email", "password1", "coupon", "invitation"]
 
     def save(self, request: HttpRequest) -> Any:
-        """The new user, with a tenant of its own."""
-        user = super().save(request)
-        if isinstance(user, User):
-            user.name = self.cleaned_data["name"]
-            user.save(update_fields=["name"])
-            context = {"coupon": self.cleaned_data["coupon"], "visitor_id": request.COOKIES.get(VISITOR_COOKIE, "")}
-            tenant_create(
-                name=self.cleaned_data["organisation"], owner=user, actor=Actor.user(user), signup_context=context
-            )
-        return user
+        """User, address and tenant in one transaction."""
+        with transaction.atomic():
+            return super().save(request)
+
+    def try_save(self, request: HttpRequest) -> Any:
+        """The user, or the same answer that an address in use gets: two sign-ups at one moment make one account (C5),
+        and neither learns of the other."""
+        try:
+            return super().try_save(request)
+        except IntegrityError:
+            if not self.validate_unique_email_again():
+                raise
+            return super().try_save(request)
+
+    def validate_unique_email_again(self) -> bool:
+        """Whether the address has been taken since the form was checked."""
+        self.validate_unique_email(self.cleaned_data["email"])
+        return bool(self.account_already_exists)

@@ -2,9 +2,12 @@
 
 from collections.abc import Callable
 
+from django.contrib.auth.views import redirect_to_login
 from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
 
 from accounts.api.authentication import TENANT_SESSION_KEY, caller_of
+from millrace.kernel.errors import Problem, Unauthenticated
 from millrace.kernel.tenancy import no_scope, tenant_scope
 
 _WITHOUT_TENANT = ("/v1/", "/webhooks/", "/static/", "/healthz", "/readyz", "/metrics")
@@ -32,3 +35,11 @@ class TenantMiddleware:
                 return self.get_response(request)
             with tenant_scope(caller.tenant_id):
                 return self.get_response(request)
+
+    def process_exception(self, request: HttpRequest, error: Exception) -> HttpResponse | None:
+        """A page's coded failure: the log-in page for strangers, else a page that says what to do."""
+        if not isinstance(error, Problem) or request.path.startswith(_WITHOUT_TENANT):
+            return None
+        if isinstance(error, Unauthenticated) and request.method in {"GET", "HEAD"}:
+            return redirect_to_login(request.get_full_path())
+        return render(request, "portal/problem.html", {"problem": error}, status=error.status)

@@ -1,15 +1,20 @@
 """This room's reads."""
 
 from datetime import timedelta
+from typing import TypeVar
 from uuid import UUID
 
-from django.db.models import QuerySet
+from django.db.models import Model, QuerySet
 
 from accounts import secrets
-from accounts.models import ApiKey, Membership, Tenant, User
-from millrace.kernel import clock
+from accounts.models import ApiKey, Invitation, Membership, Tenant, User
+from millrace.kernel import clock, ids
+from millrace.kernel.errors import NotFound
+from millrace.kernel.models import AuditEntry
 from millrace.kernel.tenancy import platform_scope
 
+Row = TypeVar("Row", bound=Model)
+_NO_HASH = "0" * 64
 _LAST_USED_STEP = timedelta(minutes=1)
 
 
@@ -23,11 +28,13 @@ def memberships_of(user: User) -> list[Membership]:
 def api_key_by_secret(text: str) -> ApiKey | None:
     """The usable key behind `mr_<env>_<lookup>_<secret>`, with its tenant; None for anything else."""
     parts = text.split("_")
-    if len(parts) != 4 or parts[0] != "mr":
+    if len(parts) != 4 or parts[0] != "mr" or not (text.isascii() and text.isprintable()):
         return None
     with platform_scope(reason="authenticate an API key"):
         key = ApiKey.objects.select_related("tenant").filter(lookup=parts[2], revoked_at__isnull=True).first()
-        if key is None or not secrets.matches(parts[3], key.secret_hash):
+        # An unknown key is compared as well, so that the time taken does not tell which keys exist.
+        proven = secrets.matches(parts[3], key.secret_hash if key else _NO_HASH)
+        if key is None or not proven:
             return None
         now = clock.now()
         if (key.expires_at and key.expires_at <= now) or key.tenant.state == "closed":
@@ -50,3 +57,55 @@ def api_keys(tenant_id: UUID) -> QuerySet[ApiKey]:
 def tenant_by_id(tenant_id: UUID) -> Tenant:
     """The tenant in scope."""
     return Tenant.objects.get(pk=tenant_id)
+
+
+def member_by_id(tenant_id: UUID, text: str) -> Membership:
+    """The tenant's member behind a public id; NotFound otherwise."""
+    return _found(members(tenant_id), Membership.PREFIX, text)
+
+
+def membership_in(user: User, tenant_id: UUID) -> Membership:
+    """The user's place in a tenant that it may act for; NotFound where it has none."""
+    place = next((one for one in memberships_of(user) if one.tenant_id == tenant_id), None)
+    if place is None:
+        raise NotFound("You belong to no such tenant.")
+    return place
+
+
+def invitations(tenant_id: UUID) -> QuerySet[Invitation]:
+    """A tenant's invitations, spent ones too."""
+    return Invitation.objects.filter(tenant_id=tenant_id)
+
+
+def invitation_by_id(tenant_id: UUID, text: str) -> Invitation:
+    """The tenant's invitation behind a public id; NotFound otherwise."""
+    return _found(invitations(tenant_id), Invitation.PREFIX, text)
+
+
+def invitation_by_token(token: str) -> Invitation | None:
+    """The invitation that can still be accepted with this token, with its tenant."""
+    with platform_scope(reason="whoever holds an invitation is no member yet"):
+        return (
+            Invitation.objects.select_related("tenant")
+            .filter(token_hash=secrets.keyed_hash(token), accepted_at=None, revoked_at=None)
+            .filter(expires_at__gt=clock.now())
+            .exclude(tenant__state="closed")
+            .first()
+        )
+
+
+def api_key_by_id(tenant_id: UUID, text: str) -> ApiKey:
+    """The tenant's key behind a public id; NotFound otherwise."""
+    return _found(api_keys(tenant_id), ApiKey.PREFIX, text)
+
+
+def audit_log(tenant_id: UUID) -> QuerySet[AuditEntry]:
+    """Who did what in the tenant."""
+    return AuditEntry.objects.filter(tenant_id=tenant_id)
+
+
+def _found(rows: QuerySet[Row], prefix: str, text: str) -> Row:
+    row = rows.filter(pk=ids.parse(prefix, text)).first()
+    if row is None:
+        raise NotFound(f"There is no {prefix} {text[:64]!r}.")
+    return row

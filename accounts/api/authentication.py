@@ -16,6 +16,13 @@ from millrace.kernel.errors import Forbidden, Unauthenticated
 TENANT_SESSION_KEY = "tenant_id"
 
 
+class CsrfFailed(Forbidden):
+    """A session's write without its CSRF token: it may come from somebody else's page."""
+
+    code = "csrf_failed"
+    title = "The CSRF token is missing or wrong"
+
+
 class ApiKeyAuthentication(BaseAuthentication):
     """`Authorization: Bearer mr_<env>_<prefix>_<secret>`."""
 
@@ -65,4 +72,4 @@ def _enforce_csrf(request: Request) -> None:
     check = CsrfViewMiddleware(lambda _: None)
     check.process_request(request._request)
     if refusal := check.process_view(request._request, None, (), {}):
-        raise Forbidden(f"The CSRF token is missing or wrong ({refusal.reason_phrase}).")
+        raise CsrfFailed(f"Send the csrftoken cookie's value as X-CSRFToken ({refusal.reason_phrase}).")

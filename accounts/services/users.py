@@ -25,3 +25,13 @@ def user_verify(*, user: User) -> User:
             outbox.announce("user.verified", tenant_id=tenant_id, payload={"user_id": str(locked.pk)})
         record(actor=Actor.user(locked), action="user.verify", target=locked)
     return locked
+
+
+def user_rename(*, user: User, name: str, actor: Actor) -> User:
+    """Another display name."""
+    with transaction.atomic():
+        user.name = name
+        user.save(update_fields=["name"])
+        with platform_scope(reason="a person belongs to no one tenant"):
+            record(actor=actor, action="user.rename", target=user)
+    return user
