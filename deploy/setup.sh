@@ -65,6 +65,10 @@ if [ ! -x "$venv/bin/python" ] || ! "$venv/bin/python" -m pip --version >/dev/nu
 else
     say "1/3 $venv is there"
 fi
+if [ "$(uname -s)" = Linux ] && [ ! -e /proc/driver/nvidia/version ]; then
+    say "this machine has no NVIDIA driver: should pip now fetch packages named nvidia-…, it was offered GPU builds only;"
+    say "they work, and take 5 GB. To save that, point pip at an index with CPU builds of torch (README.md) and start again."
+fi
 # torch by itself and first: of the builds on offer pip then takes the one that this machine's configuration prefers.
 install "2/3 torch (the largest; some minutes on a slow line)" "torch==2.13.0"
 install "3/3 Millrace with its worker, embedded services and development tools" -e ".[worker,embedded,dev]"

@@ -11,12 +11,14 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import httpx
 import psycopg
 import pytest
 import redis
 
 from millrace.embedded import EmbeddedError, Services, ensure_services, stop_services
 from millrace.embedded.places import KINDS, ROOT
+from millrace.embedded.sandbox import Sandbox
 
 ENSURE = """
 import json, sys
@@ -315,3 +317,19 @@ def test_a_relative_folder_is_the_callers(monkeypatch: pytest.MonkeyPatch, tmp_p
 
     assert services.folder == tmp_path / "here" / "embedded" / "test"
     assert _answer(services) == "millrace_owner"
+
+
+@pytest.mark.skipif(not Sandbox.is_installed(), reason="this checkout has no sandbox")
+def test_the_sandbox_answers_and_tests_begin_without_its_books():
+    services = ensure_services("test")
+    answer = httpx.get(f"{services.stripe_base}/v1/customers", auth=("sk_test_millrace", ""))
+    books = services.folder / "sandbox"
+    (books / "left-over").write_text("from a former run")
+
+    stop_services("test")
+    again = ensure_services("test")
+
+    assert answer.status_code < 500
+    assert again.stripe_base == services.stripe_base
+    assert books.is_dir()
+    assert not (books / "left-over").exists()

@@ -84,7 +84,10 @@ class Keeper:
             Part("postgres", Postgres(home.folder, secrets=passwords, disposable=disposable), postgres.STOP_SIGNAL),
         ]
         if Sandbox.is_installed():
-            self.parts.append(Part("sandbox", Sandbox(home.folder), sandbox.STOP_SIGNAL))
+            stripe = Sandbox(home.folder)
+            if disposable:
+                stripe.forget()
+            self.parts.append(Part("sandbox", stripe, sandbox.STOP_SIGNAL))
         former = State.read(home)
         if former:
             for part in self.parts:

@@ -1,5 +1,6 @@
 """The Stripe sandbox: our own server, started like the other two."""
 
+import shutil
 import signal
 import subprocess
 import sys
@@ -23,6 +24,10 @@ class Sandbox:
     def is_installed() -> bool:
         """Whether this checkout carries the sandbox: a production image leaves it out."""
         return (ROOT / "billing" / "sandbox" / "__main__.py").exists()
+
+    def forget(self) -> None:
+        """Delete its books: tests begin without any."""
+        shutil.rmtree(self.state, ignore_errors=True)
 
     def start(self, port: int) -> subprocess.Popen[bytes]:
         """Start on `port` and return the server once it listens."""
