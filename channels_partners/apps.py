@@ -7,3 +7,6 @@ class ChannelsPartnersConfig(AppConfig):
     """Channels, partners, attribution, commissions, growth reports."""
 
     name = "channels_partners"
+
+    def ready(self) -> None:
+        from channels_partners import subscribers  # noqa: F401 - registers the listeners

@@ -1,5 +1,9 @@
 """This room's pages."""
 
-from django.urls import URLPattern
+from django.urls import URLPattern, path
 
-urlpatterns: list[URLPattern] = []
+from channels_partners.portal import views
+
+urlpatterns: list[URLPattern] = [
+    path("r/<str:code>", views.follow_link, name="follow_link"),
+]

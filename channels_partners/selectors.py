@@ -1,0 +1,128 @@
+"""This room's reads for partners, sign-up pages and the API. Growth reports are in `reports`."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+from django.db.models import QuerySet, Sum
+
+from channels_partners.errors import NotAPartner
+from channels_partners.models import (
+    Attribution,
+    AttributionStatus,
+    Click,
+    Code,
+    CommissionEntry,
+    Deal,
+    Link,
+    Partner,
+    PartnerKind,
+    PartnerStatus,
+)
+from channels_partners.services.commissions import PAYABLE
+from millrace.kernel import clock
+from millrace.kernel.errors import NotFound
+from millrace.kernel.models import LedgerEntry
+from millrace.kernel.tenancy import platform_scope
+
+
+@dataclass(frozen=True, slots=True)
+class Balance:
+    """What a partner is owed in one currency, in minor units: `total` by the ledger, of it `held` until hold days are
+    over, and the rest `available`."""
+
+    currency: str
+    total: int
+    held: int
+
+    @property
+    def available(self) -> int:
+        """What could be paid out now; negative when claw-backs outran what was earned."""
+        return self.total - self.held
+
+
+def partner_of(organisation_id: UUID, *, kind: str | None = None) -> Partner:
+    """The organisation's partner row; NotAPartner when it is not set up, not active, or not of that kind."""
+    partner = Partner.objects.select_related("channel", "terms").filter(organisation_id=organisation_id).first()
+    if partner is None or partner.status != PartnerStatus.ACTIVE or (kind and partner.kind != kind):
+        raise NotAPartner("Ask for it to be set up, or to be made active again.")
+    return partner
+
+
+def reseller_of(organisation_id: UUID) -> Partner:
+    """The same, for resellers."""
+    return partner_of(organisation_id, kind=PartnerKind.RESELLER)
+
+
+def partner_for_visitor(visitor_id: UUID | None, *, at: datetime | None = None) -> Partner | None:
+    """Whose link the visitor followed last, within the last 90 days: for the sign-up page's "invited by …"."""
+    if visitor_id is None:
+        return None
+    clicks = Click.objects.filter(visitor_id=visitor_id, at__lte=at or clock.now())
+    last = clicks.select_related("link__partner").order_by("-at", "-id").first()
+    partner = last.link.partner if last else None
+    return partner if partner and partner.status == PartnerStatus.ACTIVE else None
+
+
+def partner_links(partner: Partner) -> QuerySet[Link]:
+    """A partner's links, disabled ones too."""
+    return Link.objects.filter(partner=partner).select_related("channel", "campaign")
+
+
+def partner_link(partner: Partner, link_id: UUID) -> Link:
+    """One of them; NotFound for anybody else's."""
+    return _one(partner_links(partner), link_id)
+
+
+def partner_codes(partner: Partner) -> QuerySet[Code]:
+    """A partner's codes."""
+    return Code.objects.filter(partner=partner).select_related("channel", "campaign")
+
+
+def partner_code(partner: Partner, code_id: UUID) -> Code:
+    """One of them; NotFound for anybody else's."""
+    return _one(partner_codes(partner), code_id)
+
+
+def partner_deals(partner: Partner) -> QuerySet[Deal]:
+    """A partner's registered deals."""
+    return Deal.objects.filter(partner=partner)
+
+
+def partner_deal(partner: Partner, deal_id: UUID) -> Deal:
+    """One of them; NotFound for anybody else's."""
+    return _one(partner_deals(partner), deal_id)
+
+
+def partner_commissions(partner: Partner) -> QuerySet[CommissionEntry]:
+    """A partner's entries. Read in the platform's scope: the customers are other tenants."""
+    return CommissionEntry.objects.filter(partner=partner).select_related("attribution__tenant")
+
+
+def partner_referrals(partner: Partner) -> QuerySet[Attribution]:
+    """The customers bound to a partner, those under review too. Read in the platform's scope."""
+    found = Attribution.objects.filter(partner=partner).exclude(status=AttributionStatus.REJECTED)
+    return found.select_related("tenant", "campaign", "link", "code")
+
+
+def partner_balances(partner: Partner) -> list[Balance]:
+    """What a partner is owed, by currency: the ledger's balance, and what of it is still held back."""
+    with platform_scope(reason="a partner's balance is made of many customers' commissions"):
+        owed = LedgerEntry.objects.filter(account=PAYABLE, partner_id=partner.pk).values("currency")
+        totals = {row["currency"]: -row["total"] for row in owed.annotate(total=Sum("amount"))}
+        waiting = CommissionEntry.objects.filter(partner=partner, releases_at__gt=clock.now()).values("currency")
+        held = {row["currency"]: row["total"] for row in waiting.annotate(total=Sum("amount"))}
+    return [Balance(currency, total, held.get(currency, 0)) for currency, total in sorted(totals.items())]
+
+
+def held_attributions() -> QuerySet[Attribution]:
+    """What waits for a person's decision, in the platform's scope."""
+    found = Attribution.objects.filter(status=AttributionStatus.HELD)
+    return found.select_related("tenant", "partner", "channel")
+
+
+def _one(rows: QuerySet, key: UUID) -> object:
+    found = rows.filter(pk=key).first()
+    if found is None:
+        raise NotFound()
+    return found

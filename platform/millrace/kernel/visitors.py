@@ -1,0 +1,35 @@
+"""The visitor's cookie: first-party, signed, and worth nothing but the id of a browser.
+
+The room of channels sets it when somebody follows a link; accounts reads it at sign-up. Neither needs the other.
+"""
+
+from collections.abc import Mapping
+from uuid import UUID
+
+from django.core import signing
+from django.http import HttpResponseBase
+
+COOKIE = "mr_vid"
+MAX_AGE_SECONDS = 90 * 24 * 3600
+_SALT = "millrace.visitor"
+
+
+def visitor_id_of(cookies: Mapping[str, str]) -> UUID | None:
+    """The visitor that the request's cookies name; None without one, or when its signature or age is not ours."""
+    return visitor_id_in(cookies.get(COOKIE, ""))
+
+
+def visitor_id_in(value: str) -> UUID | None:
+    """The visitor that the cookie's value names; None as above."""
+    try:
+        return UUID(signing.loads(value, salt=_SALT, max_age=MAX_AGE_SECONDS))
+    except (signing.BadSignature, ValueError, TypeError, AttributeError):
+        return None
+
+
+def remember(response: HttpResponseBase, visitor_id: UUID, *, secure: bool) -> None:
+    """Set the cookie for 90 days from now: unreadable to scripts, sent on links from elsewhere, not on their forms."""
+    response.set_cookie(
+        COOKIE, signing.dumps(str(visitor_id), salt=_SALT), max_age=MAX_AGE_SECONDS, httponly=True, samesite="Lax",
+        secure=secure,
+    )  # fmt: skip
