@@ -7,3 +7,6 @@ class BillingConfig(AppConfig):
     """Catalogue, usage, invoices, ledger, Stripe."""
 
     name = "billing"
+
+    def ready(self) -> None:
+        from billing import subscribers  # noqa: F401 - registers the listeners

@@ -148,6 +148,8 @@ ANONYMOUS_RATE_PER_MINUTE = env.integer("ANONYMOUS_RATE_PER_MINUTE", 600, minimu
 TRUSTED_PROXIES = env.items("TRUSTED_PROXIES")
 DATA_UPLOAD_MAX_MEMORY_SIZE = 8 * 1024 * 1024
 UPLOAD_MAX_BYTES = env.integer("UPLOAD_MAX_BYTES", 256 * 1024 * 1024, minimum=1024)
+# The currency of a billing account whose owner named none.
+BILLING_CURRENCY = env.text("BILLING_CURRENCY", "CNY")
 PUBLIC_BASE_URL = env.text("PUBLIC_BASE_URL", "http://127.0.0.1:8000")
 
 # The business clock may be moved only where this is on (development, tests, the demo).

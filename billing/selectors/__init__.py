@@ -1,0 +1,28 @@
+"""This room's reads, tenant first."""
+
+from billing.selectors.plans import live_subscription, plan_price, plans_for_sale
+from billing.selectors.spending import (
+    Standing,
+    entitlements,
+    open_cost,
+    open_quantities,
+    quote,
+    standing,
+    unit_price,
+)
+from billing.selectors.usage import meters_of, usage_by
+
+__all__ = [
+    "Standing",
+    "entitlements",
+    "live_subscription",
+    "meters_of",
+    "open_cost",
+    "open_quantities",
+    "plan_price",
+    "plans_for_sale",
+    "quote",
+    "standing",
+    "unit_price",
+    "usage_by",
+]
