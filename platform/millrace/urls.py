@@ -29,6 +29,7 @@ urlpatterns = [
     path("v1/", include("channels_partners.api.urls")),
     path("accounts/", include("allauth.urls")),
     path("_allauth/", include("allauth.headless.urls")),
+    path("", include("millrace.portal.urls")),
     path("", include("accounts.portal.urls")),
     path("", include("billing.portal.urls")),
     path("", include("mlops.portal.urls")),

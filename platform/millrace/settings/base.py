@@ -49,6 +49,7 @@ MIDDLEWARE = [
     "django_htmx.middleware.HtmxMiddleware",
     "allauth.account.middleware.AccountMiddleware",
     "accounts.middleware.TenantMiddleware",
+    "millrace.portal.middleware.ContentSecurityPolicy",
     "django_prometheus.middleware.PrometheusAfterMiddleware",
 ]
 
@@ -66,6 +67,7 @@ TEMPLATES = [
                 "django.contrib.auth.context_processors.auth",
                 "django.contrib.messages.context_processors.messages",
                 "millrace.portal.context.portal",
+                "accounts.portal.context.places",
             ]
         },
     }
@@ -77,6 +79,10 @@ LANGUAGE_CODE = "en"
 TIME_ZONE = "UTC"
 USE_TZ = True
 USE_I18N = True
+
+CSRF_FAILURE_VIEW = "millrace.portal.errors.csrf_failure"
+# Where a page's form may lead besides this site: the payment service's own pages.
+FORM_TARGETS = ["https://checkout.stripe.com", "https://billing.stripe.com"]
 
 STATIC_URL = "/static/"
 STATIC_ROOT = VAR / "static"
