@@ -1,4 +1,5 @@
-"""This room's pages: an invitation's link, the choice of tenant, the mailbox of development."""
+"""This room's pages: the front page and the overview, an invitation's link, the choice of tenant, the mailbox of
+development."""
 
 from django.conf import settings
 from django.http import Http404, HttpRequest, HttpResponse
@@ -12,9 +13,21 @@ from accounts.models import Mail, Tenant
 from accounts.services.invitations import invitation_accept
 from millrace.api.permissions import LOGGED_IN, require
 from millrace.kernel import ids
+from millrace.portal import panels
 
-_DATABASE_MAILBOX = "accounts.mailbox.DatabaseEmailBackend"
+DATABASE_MAILBOX = "accounts.mailbox.DatabaseEmailBackend"
 _NEWEST = 200
+
+
+@require_safe
+def home(request: HttpRequest) -> HttpResponse:
+    """What Millrace is, for strangers; where the caller's organisation stands, for members."""
+    caller = request.caller  # type: ignore[attr-defined]
+    if caller is None:
+        return render(request, "accounts/front.html")
+    if caller.tenant is None:
+        return redirect("/ops/") if caller.is_staff else render(request, "accounts/nowhere.html")
+    return render(request, "accounts/overview.html", {"panels": panels.rendered(request)})
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
@@ -45,7 +58,7 @@ def tenant_switch(request: HttpRequest) -> HttpResponse:
 @require_safe
 def mailbox(request: HttpRequest) -> HttpResponse:
     """Mail that was kept instead of sent, newest first; `?to=` narrows it. Only where mail is kept at all."""
-    if settings.EMAIL_BACKEND != _DATABASE_MAILBOX:
+    if settings.EMAIL_BACKEND != DATABASE_MAILBOX:
         raise Http404
     mails = Mail.objects.order_by("-id")
     if address := request.GET.get("to", "").replace("\0", ""):
