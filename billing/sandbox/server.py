@@ -3,6 +3,7 @@
 import argparse
 import logging
 import os
+import signal
 import socket
 import threading
 from collections.abc import Sequence
@@ -70,6 +71,9 @@ def run(options: argparse.Namespace) -> int:
         ensure_endpoint(sandbox, options.webhook_url, options.webhook_secret)
     sandbox.start()
     config = uvicorn.Config(build(sandbox), host=options.host, port=options.port, log_level="warning", access_log=False)
+    # uvicorn raises the signal it was stopped by once more when it is done: it must not end us before we have saved.
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: None)
     try:
         uvicorn.Server(config).run()
     finally:

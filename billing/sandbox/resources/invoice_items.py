@@ -38,8 +38,8 @@ def attach_pending(sandbox: Sandbox, invoice: Obj, subscription: str | None) -> 
         onto_invoice(sandbox, item, invoice)
 
 
-def onto_invoice(sandbox: Sandbox, item: Obj, invoice: Obj) -> None:
-    """A line for an item on a draft; the caller saves the invoice."""
+def line_for(sandbox: Sandbox, invoice: Obj, item: Obj) -> Obj:
+    """A line for an item on a draft or a preview; nothing is stored."""
     details = {"invoice_item": item["id"], "proration": item["proration"], "subscription": subscription_of(item)}
     details["proration_details"] = {"credited_items": None}
     line = invoice_state.line_add(
@@ -55,23 +55,27 @@ def onto_invoice(sandbox: Sandbox, item: Obj, invoice: Obj) -> None:
         metadata=item["metadata"],
         subscription=subscription_of(item),
     )
-    line["pricing"] = item["pricing"]
+    line |= {"pricing": item["pricing"], "quantity_decimal": item["quantity_decimal"]}
+    return line
+
+
+def onto_invoice(sandbox: Sandbox, item: Obj, invoice: Obj) -> None:
+    """Put an item on a draft; the caller saves the invoice."""
+    line = line_for(sandbox, invoice, item)
     item |= {"invoice": invoice["id"], "_line": line["id"]}
     sandbox.save(item)
 
 
-def add_proration(
-    sandbox: Sandbox, subscription: Obj, item: Obj, *, amount: int, description: str, period: tuple[int, int], now: int
+def proration_item(
+    sandbox: Sandbox, subscription: Obj, item: Obj, *, amount: int, description: str, period: tuple[int, int]
 ) -> Obj:
-    """A pending item for a share of a period; never discounted again."""
-    made = sandbox.new("invoiceitem", amount=amount, net_amount=amount, currency=subscription["currency"], date=now)
+    """An item for a share of a period, not stored; never discounted again."""
+    made = sandbox.new("invoiceitem", amount=amount, net_amount=amount, currency=subscription["currency"])
     made |= {"customer": subscription["customer"], "description": description, "discountable": False}
     made |= {"period": {"start": period[0], "end": period[1]}, "proration": True, "quantity": item["quantity"]}
-    made |= {"quantity_decimal": str(item["quantity"]), "test_clock": subscription["test_clock"]}
+    made |= {"quantity_decimal": str(item["quantity"]), "test_clock": subscription["test_clock"], "date": period[0]}
     made |= {"parent": _parent(subscription["id"], item["id"]), "tax_rates": list(item["tax_rates"])}
     made["pricing"] = invoice_state.pricing_of(item["price"], "0")
-    sandbox.save(made)
-    sandbox.emit("invoiceitem.created", made)
     return made
 
 

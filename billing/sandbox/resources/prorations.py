@@ -15,7 +15,16 @@ def credit_unused(sandbox: Sandbox, subscription: Obj, now: int) -> list[Obj]:
 
 
 def prorate_items(sandbox: Sandbox, subscription: Obj, before: list[Obj], after: list[Obj], now: int) -> list[Obj]:
-    """Pending invoice items for a change from `before` to `after` at `now`; trials and ended periods owe nothing."""
+    """Pending invoice items for a change from `before` to `after` at `now`."""
+    made = shares(sandbox, subscription, before, after, now)
+    for item in made:
+        sandbox.save(item)
+        sandbox.emit("invoiceitem.created", item)
+    return made
+
+
+def shares(sandbox: Sandbox, subscription: Obj, before: list[Obj], after: list[Obj], now: int) -> list[Obj]:
+    """The items of a change, not stored; trials and ended periods owe nothing."""
     start, end = period_of(subscription)
     if subscription["status"] == "trialing" or not start <= now < end:
         return []
@@ -23,15 +32,10 @@ def prorate_items(sandbox: Sandbox, subscription: Obj, before: list[Obj], after:
     for sign, items, words in ((-1, before, "Unused time on"), (1, after, "Remaining time on")):
         for item in items:
             amount = sign * prorate(price_amount(item["price"], item["quantity"]), now, end, start, end)
+            text = f"{words} {product_name(sandbox, item['price'])} after {date_text(now)}"
             made.append(
-                invoice_items.add_proration(
-                    sandbox,
-                    subscription,
-                    item,
-                    amount=amount,
-                    description=f"{words} {product_name(sandbox, item['price'])} after {date_text(now)}",
-                    period=(now, end),
-                    now=now,
+                invoice_items.proration_item(
+                    sandbox, subscription, item, amount=amount, description=text, period=(now, end)
                 )
             )
     return made
