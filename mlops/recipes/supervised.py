@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import torch
@@ -249,21 +249,21 @@ class SupervisedRun:
     # -- state ----------------------------------------------------------------------------------------------------
 
     def weights(self) -> dict[str, Tensor]:
-        """The net's tensors, on the CPU."""
-        return {name: value.detach().cpu().contiguous() for name, value in self.module.state_dict().items()}
+        """A copy of the net's tensors, on the CPU."""
+        return {name: _copy(value) for name, value in self.module.state_dict().items()}
 
     def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
-        """Tensors and JSON scalars from which `restore` goes on."""
+        """Copies of the tensors and JSON scalars from which `restore` goes on."""
         tensors = {f"module.{name}": value for name, value in self.weights().items()}
         for index, slots in self._optimizer.state_dict()["state"].items():
-            tensors |= {f"optimizer.{index}.{name}": value.cpu() for name, value in slots.items()}
-        tensors |= {f"best.{name}": value.cpu() for name, value in self._best.items()}
-        tensors["tally"] = self._tally.cpu()
+            tensors |= {f"optimizer.{index}.{name}": _copy(value) for name, value in slots.items()}
+        tensors |= {f"best.{name}": _copy(value) for name, value in self._best.items()}
+        tensors["tally"] = _copy(self._tally)
         tensors["random.draws"] = self._draws.get_state()
         tensors["random.cpu"] = torch.get_rng_state()
         if self.device.type == "cuda":
             tensors["random.cuda"] = torch.cuda.get_rng_state(self.device)
-        return tensors, dict(self._place.__dict__)
+        return tensors, asdict(self._place)
 
     def restore(self, tensors: Mapping[str, Tensor], scalars: Mapping[str, Any]) -> None:
         """Go on from `state()`. Raises KeyError, TypeError, ValueError or RuntimeError if it is of another run."""
@@ -276,7 +276,7 @@ class SupervisedRun:
             slots.setdefault(int(index), {})[slot] = value
         self._optimizer.load_state_dict({"state": slots, "param_groups": optimizer["param_groups"]})
         self._best = {name: value.to(self.device) for name, value in _under(tensors, "best.").items()}
-        self._tally = tensors["tally"].to(self.device)
+        self._tally = tensors["tally"].to(self.device, copy=True)
         self._draws.set_state(tensors["random.draws"])
         torch.set_rng_state(tensors["random.cpu"])
         if self.device.type == "cuda" and "random.cuda" in tensors:
@@ -288,6 +288,10 @@ class SupervisedRun:
 
 class TrainingDiverged(Exception):
     """The loss left the numbers; the message says what to change."""
+
+
+def _copy(value: Tensor) -> Tensor:
+    return value.detach().to("cpu", copy=True).contiguous()
 
 
 def _under(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:

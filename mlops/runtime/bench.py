@@ -48,7 +48,9 @@ def measure(*, params: dict[str, Any], turns: int, threads: int = 0, device: str
         dataset = workdir / "dataset.npz"
         dataset.write_bytes(load_builtin("mnist-5k").canonical_bytes)
         full = load_recipe("image-cnn").resolve_params(params)
-        spec = JobSpec("train", "image-cnn", full, str(dataset), str(workdir / "out"), device=device, threads=threads)
+        spec = JobSpec(
+            "train", "image-cnn", full, str(dataset), str(workdir / "job" / "out"), device=device, threads=threads
+        )
         spec.write(workdir / "bare.json")
         for _ in range(turns):
             bare.append(_bare_turn(workdir, device))

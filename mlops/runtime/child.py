@@ -33,8 +33,12 @@ class StopRequest:
         return self.wanted
 
 
-def main(workdir: Path) -> int:
-    """Run the job that spec.json in `workdir` describes; 0 when it has a result or stopped as asked."""
+class SpecInvalid(Exception):
+    """spec.json cannot be read; the supervisor has been told."""
+
+
+def enter(workdir: Path) -> tuple[JobSpec, EventWriter, StopRequest]:
+    """Give up what a job must not have, and say so; what runs after this may be large. Raises SpecInvalid."""
     stop = StopRequest()
     control = json.loads((workdir / "control.json").read_text(encoding="utf-8"))
     isolation.die_with_parent(control["parent_pid"])
@@ -45,9 +49,18 @@ def main(workdir: Path) -> int:
         spec = JobSpec.read(workdir / "spec.json")
     except (ValueError, TypeError, OSError) as wrong:
         events.send("error", code="spec_invalid", message=str(wrong))
-        return 1
+        raise SpecInvalid(str(wrong)) from wrong
     isolation.apply_limits(ProcessLimits(**control["limits"]), device=spec.device)
     events.send("started", pid=os.getpid(), network=network, device=spec.device)
+    return spec, events, stop
+
+
+def main(workdir: Path) -> int:
+    """Run the job that spec.json in `workdir` describes; 0 when it has a result or stopped as asked."""
+    try:
+        spec, events, stop = enter(workdir)
+    except SpecInvalid:
+        return 1
     return _work(spec, events, stop)
 
 

@@ -38,7 +38,7 @@ OUTCOME_CODES: dict[str, str] = {
     "weights_invalid": "the weights are not those of this recipe, or no safetensors file",
 }
 
-# Whose time the last, unfinished stretch of a run was: what the tenant asked for is theirs, a failure is the platform's.
+# Whose time the last stretch of a run was: what the tenant asked for is theirs, a failure is the platform's.
 TAIL_DISPOSITION: dict[str, Disposition] = {
     code: "billable" if code in ("ok", "canceled", "time_limit") else "lost" for code in OUTCOME_CODES
 }
@@ -48,8 +48,8 @@ TAIL_DISPOSITION: dict[str, Disposition] = {
 class JobSpec:
     """One run of one job. Paths are absolute; `output_dir` lies in the work folder and is the only place written to.
 
-    `dataset`: canonical arrays of mlops.datasets. `resume`: a checkpoint's file. `weights`: a safetensors file, needed by
-    evaluate and batch_predict; for train it is where the net starts from. `threads`: 0 takes what the machine gives.
+    `dataset`: canonical arrays of mlops.datasets. `resume`: a checkpoint's file. `weights`: a safetensors file, needed
+    by evaluate and batch_predict; for train it is where the net starts from. `threads`: 0 takes every core permitted.
     """
 
     kind: Kind
@@ -83,7 +83,7 @@ class ProcessLimits:
 
     `memory_bytes` is resident memory of the whole process group, watched by the supervisor; it also sets RLIMIT_DATA
     where the device is the CPU (CUDA maps far more than it uses). `grace_seconds` is how long a run that is told to
-    stop may take to write its checkpoint. `nproc` counts all of the user's processes, so set it only for a user of its own.
+    stop may take to write its checkpoint. `nproc` counts all of the user's processes: only for a user of its own.
     """
 
     memory_bytes: int | None = None

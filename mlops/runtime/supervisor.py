@@ -62,13 +62,17 @@ def run_child(
     heartbeat_seconds: float = 5.0,
     first_sequence: int = 0,
     now_ms: Callable[[], int] = boot_ms,
+    program: str = "mlops.runtime.child",
 ) -> Outcome:
     """Run one job to its end and say how it ended; blocks. Segments are numbered from `first_sequence`.
 
     `heartbeat` is called every `heartbeat_seconds`; False means that the lease is lost: the process is killed at once
     and no further event is sent. `should_cancel` is asked four times a second; True has the process write a checkpoint
-    and leave, within `limits.grace_seconds`.
+    and leave, within `limits.grace_seconds`. `program` is the module
+    that is run. Raises ValueError when the output folder is not in `workdir`.
     """
+    if not Path(spec.output_dir).resolve().is_relative_to(workdir.resolve()):
+        raise ValueError(f"{spec.output_dir} does not lie in the work folder")
     supervision = _Supervision(
         spec=spec,
         workdir=workdir.resolve(),
@@ -80,6 +84,7 @@ def run_child(
         heartbeat_seconds=heartbeat_seconds,
         sequence=first_sequence,
         now_ms=now_ms,
+        program=program,
     )
     return supervision.run()
 
@@ -98,6 +103,7 @@ class _Supervision:
     heartbeat_seconds: float
     sequence: int
     now_ms: Callable[[], int]
+    program: str
 
     segments: list[Segment] = field(default_factory=list)
     opened_ms: int = 0
@@ -150,7 +156,7 @@ class _Supervision:
         )
         try:
             process = subprocess.Popen(
-                [sys.executable, "-m", "mlops.runtime.child", str(self.workdir)],
+                [sys.executable, "-m", self.program, str(self.workdir)],
                 stdin=subprocess.DEVNULL,
                 stdout=output_end,
                 stderr=output_end,

@@ -1,4 +1,4 @@
-"""What a caller sends for a prediction, to the array a model takes. NumPy and Pillow; no torch, so the door can check."""
+"""What a caller sends for a prediction, to the array a model takes. No torch, so that the door can check."""
 
 from __future__ import annotations
 
