@@ -97,6 +97,9 @@ def server_error(request: HttpRequest) -> HttpResponse:
 def _flatten(detail: Any, path: str = "") -> Any:
     if isinstance(detail, dict):
         for key, value in detail.items():
+            if isinstance(key, int):  # DRF names the faulty places of a list so
+                yield from _flatten(value, f"{path}[{key}]")
+                continue
             part = "" if key == "non_field_errors" else str(key)
             yield from _flatten(value, ".".join(filter(None, (path, part))))
     elif isinstance(detail, list):

@@ -13,6 +13,7 @@ def from_environment(*, need_owner: bool = False) -> dict:
     return {
         "DATABASES": databases,
         "VALKEY_URL": valkey,
+        "CACHES": _caches(valkey),
         "CELERY_BROKER_URL": valkey,
         "STRIPE_SECRET_KEY": env.text("STRIPE_SECRET_KEY"),
         "STRIPE_WEBHOOK_SECRET": env.text("STRIPE_WEBHOOK_SECRET"),
@@ -44,9 +45,16 @@ def embedded(kind: str, var) -> dict:
     return {
         "DATABASES": databases,
         "VALKEY_URL": valkey_url,
+        "CACHES": _caches(valkey_url),
         "CELERY_BROKER_URL": valkey_url,
         "STRIPE_SECRET_KEY": env.text("STRIPE_SECRET_KEY", "sk_test_millrace"),
         "STRIPE_WEBHOOK_SECRET": webhook_secret,
         "STRIPE_API_BASE": stripe_base,
         "STORAGE_URL": env.text("STORAGE_URL", f"file://{var}/storage/{kind}"),
     }
+
+
+def _caches(valkey_url: str) -> dict:
+    """Shared by all processes: used one-time codes and failed log-ins are remembered there."""
+    backend = "django.core.cache.backends.redis.RedisCache"
+    return {"default": {"BACKEND": backend, "LOCATION": valkey_url, "KEY_PREFIX": "millrace:cache"}}
