@@ -15,7 +15,7 @@ from django.utils.safestring import SafeString, mark_safe
 
 from millrace.kernel.ids import typeid
 from millrace.kernel.money import Money, exponent
-from millrace.portal import charts
+from millrace.portal import charts, origins
 
 register = template.Library()
 _NBSP = "\u00a0"
@@ -201,6 +201,12 @@ def chart(drawn: charts.Chart, table: bool = True) -> dict:
 def pagination(page: dict) -> dict:
     """Leads to older rows."""
     return {"page": page}
+
+
+@register.simple_tag(takes_context=True)
+def came_through(context: template.Context) -> str:
+    """Whose link brought this visitor."""
+    return origins.came_through(context["request"])
 
 
 @register.simple_block_tag

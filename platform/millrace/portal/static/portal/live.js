@@ -35,6 +35,12 @@
     }
   });
 
+  // A destructive button asks once, naming what it destroys.
+  document.addEventListener("submit", (event) => {
+    const question = event.target.dataset.confirm;
+    if (question && !window.confirm(question)) event.preventDefault();
+  });
+
   // A copy button beside what is worth copying.
   for (const source of document.querySelectorAll("[data-copy]")) {
     if (!navigator.clipboard) break;
