@@ -27,12 +27,13 @@ dev: setup ## web, workers, serving, beat and the Stripe sandbox, with the demo'
 test: setup ## run all tests
 	@$(PYTHON) -m pytest -n 2 --dist loadfile $(ARGS)
 
+# Every step runs even where one before it fails, so that one call tells all there is to mend.
+CHECKS := "$(PYTHON) -m ruff format --check ." "$(PYTHON) -m ruff check ." "$(PYTHON) -m mypy ." \
+	"$(VENV)/bin/lint-imports" "$(PYTHON) manage.py makemigrations --check --dry-run"
+
 check: setup ## format, lint, types, who may import whom, migrations
-	$(PYTHON) -m ruff format --check .
-	$(PYTHON) -m ruff check .
-	$(PYTHON) -m mypy .
-	$(VENV)/bin/lint-imports
-	$(PYTHON) manage.py makemigrations --check --dry-run
+	@failed=(); for step in $(CHECKS); do echo "== $$step"; $$step || failed+=("$$step"); done; \
+	if [ $${#failed[@]} -gt 0 ]; then printf 'check failed: %s\n' "$${failed[@]}" >&2; exit 1; fi; echo "check: all passed"
 
 bench: setup ## measure against the best alternatives: var/bench/report.json
 	@$(PYTHON) manage.py bench $(ARGS)

@@ -7,6 +7,13 @@ from millrace.settings import env
 ROOT = Path(__file__).resolve().parents[3]
 VAR = Path(env.text("MILLRACE_VAR", ROOT / "var"))
 
+# Set by millrace.settings.services in every settings module that has an environment; declared for the type checker.
+VALKEY_URL: str
+STORAGE_URL: str
+STRIPE_SECRET_KEY: str
+STRIPE_WEBHOOK_SECRET: str
+STRIPE_API_BASE: str
+
 INSTALLED_APPS = [
     "millrace.kernel",
     "millrace.api",
