@@ -53,7 +53,7 @@ class MoneyField(serializers.Field):
         amount, currency = data["amount"], data["currency"]
         if type(amount) is not int or abs(amount) > LARGEST_INTEGER:
             raise serializers.ValidationError("amount is a whole number of minor units.")
-        if currency not in EXPONENTS:
+        if not isinstance(currency, str) or currency not in EXPONENTS:
             raise serializers.ValidationError(
                 f"{str(currency)[:16]!r} is not a known currency.", code="currency_unknown"
             )

@@ -4,6 +4,7 @@ import logging
 from typing import Any
 
 from django.core.exceptions import PermissionDenied
+from django.db import DataError
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from django.views import defaults
 from rest_framework import exceptions
@@ -56,6 +57,13 @@ def exception_handler(error: Exception, context: dict[str, Any]) -> Response | N
         )  # fmt: skip
     elif isinstance(error, Http404):
         content = body(status=404, code="not_found", title="There is no such thing", detail="There is no such thing.")
+    elif isinstance(error, DataError):
+        # A value that a serializer let through and PostgreSQL cannot hold: the caller's to mend, ours to tighten.
+        logger.exception("a value reached the database that it cannot store")
+        content = body(
+            status=422, code="invalid", title="A value is not acceptable",
+            detail="A value is outside of what can be stored.",
+        )  # fmt: skip
     elif isinstance(error, PermissionDenied):
         content = body(status=403, code="forbidden", title="Not allowed", detail=str(error) or "Not allowed.")
     elif isinstance(error, exceptions.APIException):
