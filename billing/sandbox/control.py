@@ -14,6 +14,7 @@ from billing.sandbox.errors import StripeError
 from billing.sandbox.render import public
 from billing.sandbox.resources import checkout
 from billing.sandbox.resources.payment_methods import payment_method_given
+from billing.sandbox.resources.test_clocks import wait_for_endpoints
 
 
 def _sandbox(request: Request) -> Sandbox:
@@ -82,7 +83,7 @@ async def clock(request: Request) -> Response:
             with sandbox.lock:
                 sandbox.clock.clear_offset()
         elif isinstance(wanted, int) and 0 < wanted < 2**33:
-            done = await asyncio.to_thread(sandbox.set_now, wanted)
+            done = await asyncio.to_thread(sandbox.set_now, wanted, wait_for_endpoints(sandbox))
         else:
             return _bad("now must be epoch seconds")
     with sandbox.lock:
@@ -90,8 +91,8 @@ async def clock(request: Request) -> Response:
 
 
 async def reset(request: Request) -> Response:
-    """Forget everything."""
-    _sandbox(request).reset()
+    """Forget everything but the endpoints given at the start."""
+    await asyncio.to_thread(_sandbox(request).reset)
     return JSONResponse({"status": "reset"})
 
 

@@ -126,22 +126,28 @@ class Sandbox:
                 self.clock.run_entry(self, entry)
             done += 1
 
-    def set_now(self, now: int) -> int:
+    def set_now(self, now: int, before_each: Callable[[Obj], None] | None = None) -> int:
         """Move the sandbox's clock and do what that makes due; how many things were done."""
         with self.lock:
             self.clock.set_now(now)
-        return self.run_due(None, now)
+        return self.run_due(None, now, before_each)
 
     def _tick_forever(self) -> None:
         while not self._stop.wait(TICK_SECONDS):
             self.run_due(None, int(time.time()) + self.clock.offset)
 
     def reset(self) -> None:
-        """Forget every object, event and pending delivery; the clock is real time again."""
+        """Forget every object, event and pending delivery; the clock is real time again.
+
+        Endpoints named on the command line stay, for nobody would set them up again.
+        """
         with self.lock:
+            pinned = [row for row in self.store.all("webhook_endpoint") if row.get("_pinned")]
             self.webhooks.clear()
             self.store.clear()
             self.clock.restart()
+            for endpoint in pinned:
+                self.save(endpoint)
 
 
 def plain_number(value: Any) -> Any:

@@ -239,10 +239,26 @@ async def onboarding_page(request: Request) -> Response:
     return RedirectResponse(target, 303) if target else HTMLResponse(document("Done", notice("Details submitted.")))
 
 
+async def express_page(request: Request) -> Response:
+    """What a connected account has, and what it was sent."""
+    sandbox = _sandbox(request)
+    with sandbox.lock:
+        account = sandbox.store.get("account", request.path_params["id"])
+        if account is None:
+            return _not_found()
+        sent = reversed(sandbox.store.by("transfer", "destination", account["id"]))
+        rows = [
+            (t["id"], date_text(t["created"]), money(t["amount"] - t["amount_reversed"], t["currency"])) for t in sent
+        ]
+    body = figures(rows) if rows else "<p class=quiet>No transfers yet.</p>"
+    return HTMLResponse(document("Transfers", body))
+
+
 ROUTES = [
     Route("/pay/{id}", checkout_page, methods=["GET", "POST"]),
     Route("/portal/{id}", portal_page, methods=["GET", "POST"]),
     Route("/invoices/{id}", invoice_page, methods=["GET", "POST"]),
     Route("/authenticate/{id}", authenticate_page, methods=["GET", "POST"]),
+    Route("/express/{id}", express_page),
     Route("/onboarding/{id}/{secret}", onboarding_page),
 ]

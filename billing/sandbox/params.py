@@ -14,19 +14,23 @@ from urllib.parse import parse_qsl
 
 import stripe.params
 from stripe._request_options import RequestOptions
-from typing_extensions import is_typeddict
 
 from billing.sandbox.errors import StripeError, required
 
 _REQUEST_OPTIONS = frozenset(RequestOptions.__annotations__)
 _KEY = re.compile(r"\[([^\]]*)\]")
 _MAX_DEPTH = 8
+_MAX_FIELDS = 5_000
 
 
 def decode_form(text: str) -> dict[str, Any]:
     """`a[b][0]=x` pairs as nested dicts (lists keep their indexes as keys until the schema says they are lists)."""
     tree: dict[str, Any] = {}
-    for key, value in parse_qsl(text, keep_blank_values=True, max_num_fields=5000):
+    try:
+        pairs = parse_qsl(text, keep_blank_values=True, max_num_fields=_MAX_FIELDS)
+    except ValueError:
+        raise StripeError(f"At most {_MAX_FIELDS} parameters are accepted.", code="parameter_invalid") from None
+    for key, value in pairs:
         head = key.partition("[")[0]
         path = [head, *_KEY.findall(key[len(head) :])]
         if len(path) > _MAX_DEPTH:
@@ -118,7 +122,7 @@ def _check_member(hint: Any, value: Any, path: str) -> Any:
         if not isinstance(value, dict):
             raise StripeError(f"Invalid object: {path}", code="parameter_invalid_object", param=path)
         return {str(k): v for k, v in value.items()}
-    if is_typeddict(hint):
+    if hasattr(hint, "__required_keys__"):  # a TypedDict, of typing or of typing_extensions
         return _check_dict(hint, value, path)
     return _check_scalar(hint, value, path)
 

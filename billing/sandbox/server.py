@@ -55,10 +55,10 @@ def ensure_endpoint(sandbox: Sandbox, url: str, secret: str) -> None:
     with sandbox.lock:
         for endpoint in sandbox.store.all("webhook_endpoint"):
             if endpoint["url"] == url:
-                endpoint |= {"_secret": secret, "enabled_events": ["*"], "status": "enabled"}
+                endpoint |= {"_secret": secret, "enabled_events": ["*"], "status": "enabled", "_pinned": True}
                 sandbox.save(endpoint)
                 return
-        endpoint_new(sandbox, url, ["*"], secret)
+        sandbox.save(endpoint_new(sandbox, url, ["*"], secret) | {"_pinned": True})
 
 
 def run(options: argparse.Namespace) -> int:

@@ -39,6 +39,7 @@ INDEXES: dict[str, tuple[str, ...]] = {
     "subscription": ("customer", "test_clock"),
     "transfer": ("destination", "transfer_group"),
     "transfer_reversal": ("transfer",),
+    "_delivery": ("event",),
     "_due": ("clock",),
 }
 

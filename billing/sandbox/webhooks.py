@@ -20,7 +20,7 @@ from billing.sandbox.ids import token
 from billing.sandbox.state import Obj, Store
 
 RETRY_SECONDS = (0.5, 1.0, 2.0, 5.0, 15.0, 60.0)
-MAX_ATTEMPTS = 40
+GIVE_UP_SECONDS = 3 * 86_400  # as on Stripe: three days
 WORKERS = 4
 TIMEOUT_SECONDS = 15.0
 
@@ -89,7 +89,7 @@ class Deliverer:
         if self.chaos.strikes("delay", about):
             wait += self.chaos.draw("wait", about) * self.chaos.delay_seconds
         row = {"id": f"whd_{token(16)}", "event": event["id"], "endpoint": endpoint["id"], "attempts": 0}
-        row |= {"position": position, "about": about}
+        row |= {"position": position, "about": about, "tried": False, "since": time.time()}
         self.store.put("_delivery", row)
         self._push(row, wait)
 
@@ -99,7 +99,11 @@ class Deliverer:
 
     def event_is_pending(self, event_id: str) -> bool:
         """Whether a delivery of this event still waits for a 2xx. Call under the store's lock."""
-        return any(row["event"] == event_id for row in self.store.all("_delivery"))
+        return bool(self.store.by("_delivery", "event", event_id))
+
+    def event_is_untried(self, event_id: str) -> bool:
+        """Whether some endpoint has not even been asked yet. Call under the store's lock."""
+        return any(not row["tried"] for row in self.store.by("_delivery", "event", event_id))
 
     def flush(self, timeout: float = 60.0) -> int:
         """Deliver everything now, waits and backoffs ignored; what is still pending at the timeout (0: all done)."""
@@ -165,7 +169,9 @@ class Deliverer:
                 {"event": event["id"], "type": event["type"], "url": endpoint["url"], "attempt": row["attempts"]}
                 | {"status": status, "note": note}
             )
-            if done or row["attempts"] >= MAX_ATTEMPTS or self.store.get("_delivery", ident) is None:
+            row["tried"] = True
+            too_old = time.time() - row["since"] > GIVE_UP_SECONDS
+            if done or too_old or self.store.get("_delivery", ident) is None:
                 self.sent += done
                 self.store.remove("_delivery", ident)
                 return

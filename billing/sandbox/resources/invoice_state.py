@@ -186,7 +186,7 @@ def collect_payment(
         error: StripeError | None = refused(
             "This customer has no attached payment source or default payment method. Please consider adding a default "
             "payment method.",
-            "invoice_payment_intent_requires_action",
+            "resource_missing",
         )
     else:
         error = payments.confirm(sandbox, intent, method, now, off_session=off_session)

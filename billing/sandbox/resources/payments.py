@@ -77,7 +77,6 @@ def _charge_new(sandbox: Sandbox, intent: Obj, method: Obj, now: int) -> Obj:
         "card": {name: card[name] for name in known}
         | {"network": card["brand"], "amount_authorized": charge["amount"]},
     }
-    charge["receipt_url"] = f"{sandbox.base_url}/receipts/{charge['id']}"
     charge["refunds"] = charge["refunds"] | {"url": f"/v1/charges/{charge['id']}/refunds"}
     return charge
 

@@ -41,6 +41,7 @@ def refund_charge(sandbox: Sandbox, charge: Obj, amount: int | None, params: Obj
     now = sandbox.now_of(charge)
     refund = sandbox.new("refund", created=now, amount=amount, charge=charge["id"], currency=charge["currency"])
     refund |= {"payment_intent": charge["payment_intent"], "reason": params.get("reason")}
+    refund |= {"customer": charge["customer"], "payment_method": charge["payment_method"]}
     merge_metadata(refund, params)
     refund["balance_transaction"] = book(sandbox, -amount, charge["currency"], "refund", refund["id"], now)["id"]
     sandbox.save(refund)

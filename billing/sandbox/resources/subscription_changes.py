@@ -47,6 +47,7 @@ def subscription_update(sandbox: Sandbox, params: Obj, ident: str) -> Obj:
     behaviour = params.get("proration_behavior", "create_prorations")
     set_period(subscription, *period_before)
     restart = interval_of(subscription) != interval_before or params.get("billing_cycle_anchor") == "now"
+    restart = restart and status_before != "trialing"  # a trial ends when it ends
     ends_trial = _set_trial(sandbox, subscription, params, now)
     old, new = prorations.changed(before, subscription["items"]["data"])
     if restart and not ends_trial:

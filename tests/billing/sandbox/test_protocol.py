@@ -4,6 +4,7 @@ import json
 import os
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
 
 import httpx
 import pytest
@@ -11,6 +12,8 @@ import stripe
 
 from billing.sandbox import api as table
 from billing.sandbox import params, skeletons
+from billing.sandbox.core import Sandbox
+from billing.sandbox.dispatch import serve
 from billing.sandbox.testing import SandboxServer
 from tests.billing.sandbox.conftest import make_customer, make_price, sdk
 
@@ -154,6 +157,38 @@ def test_metadata_merges_and_unsets(api: Any) -> None:
     changed = api.customers.update(customer.id, {"metadata": {"a": "", "c": "3"}})
 
     assert changed.metadata.to_dict() == {"b": "2", "c": "3"}
+
+
+def test_nonsense_never_fails_the_server() -> None:
+    sandbox = Sandbox(secret="sk_test_x")
+    headers = {"authorization": "Bearer sk_test_x"}
+    tried = 0
+
+    for entry in table.calls():
+        path = "/".join(segment or "none" for segment in entry.segments)
+        fields, _ = params._fields(params._class(entry.params))
+        for body in ["", "a[[[b]]]=1&=&%zz", *(f"{name}{tail}" for name in fields for tail in ("=x", "=", "[0][a]=1"))]:
+            sent = body if entry.method == "POST" else ""
+            answer = serve(sandbox, entry.method, path, body, headers, sent.encode())
+            assert answer.status in (200, 400, 402, 404), (entry.method, path, body, answer.body)
+            tried += 1
+
+    assert tried > 2_000
+
+
+def test_nonsense_ids_and_amounts_never_fail_the_server() -> None:
+    sandbox = Sandbox(secret="sk_test_x")
+    headers = {"authorization": "Bearer sk_test_x"}
+    words = {"customer": "cus_no", "currency": "zzzz", "amount": "-5", "invoice": "in_no", "destination": "acct_no"}
+    words |= {"price": "price_no", "payment_method": "pm_no", "subscription": "sub_no", "charge": "ch_no"}
+
+    for entry in table.calls():
+        fields, needed = params._fields(params._class(entry.params))
+        path = "/".join(segment or "none" for segment in entry.segments)
+        given = {name: words.get(name, "1") for name in {*needed, *(words.keys() & fields.keys())}}
+        body = urlencode(given)
+        answer = serve(sandbox, entry.method, path, body, headers, body.encode() if entry.method == "POST" else b"")
+        assert answer.status in (200, 400, 402, 404), (entry.method, path, body, answer.body)
 
 
 def test_every_call_names_parameters_the_sdk_knows() -> None:

@@ -97,10 +97,15 @@ def test_django_is_not_needed() -> None:
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0
 
 
-def test_reset_forgets_everything(server: SandboxServer, api: Any) -> None:
+def test_reset_forgets_everything_but_the_endpoints_given(server: SandboxServer, api: Any, receiver: Receiver) -> None:
     make_customer(api)
+    server.flush()
+    receiver.events.clear()
 
     server.control("reset", {})
 
     assert api.customers.list().data == []
-    assert server.sandbox.store.kinds() == {}
+    assert server.sandbox.store.kinds() == {"webhook_endpoint": 1}
+    make_customer(api, card=None)
+    server.flush()
+    assert receiver.types() == ["customer.created"]
