@@ -34,14 +34,18 @@ class Job(TenantModel):
     dataset_version = models.ForeignKey(DatasetVersion, on_delete=models.PROTECT, related_name="jobs")
     # train: where its result goes, and the weights it starts from, if any; otherwise: the version at work.
     model = models.ForeignKey("mlops.Model", on_delete=models.PROTECT, null=True, related_name="jobs")
+    model_name = models.CharField(max_length=120, blank=True, default="")
     model_version = models.ForeignKey("mlops.ModelVersion", on_delete=models.PROTECT, null=True, related_name="used_by")
     device_class = models.CharField(max_length=40)
     submitted_by = models.CharField(max_length=80)
 
     # Money: the most it may cost, and the device time that this and the time limit leave it.
+    meter = models.CharField(max_length=64)
     currency = models.CharField(max_length=3)
     spend_cap = models.BigIntegerField(null=True)
     reserved = models.BigIntegerField()
+    # One reservation for each time it was queued by a person: a released key is never used again.
+    reservation = models.PositiveIntegerField(default=1)
     limit_ms = models.BigIntegerField()
     estimate_ms = models.BigIntegerField()
 
@@ -78,6 +82,11 @@ class Job(TenantModel):
             models.Index(fields=["lease_until"], name="job_leases", condition=Q(state=JobState.RUNNING)),
             models.Index(F("tenant"), F("id").desc(), name="job_by_tenant"),
         ]
+
+    @property
+    def reservation_key(self) -> str:
+        """The key under which billing holds this run's worst case."""
+        return f"job:{self.pk}:{self.reservation}"
 
 
 class JobEvent(TenantModel):

@@ -163,6 +163,8 @@ DATA_UPLOAD_MAX_MEMORY_SIZE = 8 * 1024 * 1024
 UPLOAD_MAX_BYTES = env.integer("UPLOAD_MAX_BYTES", 256 * 1024 * 1024, minimum=1024)
 # The currency of a billing account whose owner named none.
 BILLING_CURRENCY = env.text("BILLING_CURRENCY", "CNY")
+# How long a worker holds a job without a sign of life.
+JOB_LEASE_SECONDS = env.integer("JOB_LEASE_SECONDS", 30, minimum=1)
 PUBLIC_BASE_URL = env.text("PUBLIC_BASE_URL", "http://127.0.0.1:8000")
 
 # The business clock may be moved only where this is on (development, tests, the demo).

@@ -1,0 +1,19 @@
+"""Celery's doors onto this room: doorbells. What they ring for stands in PostgreSQL."""
+
+from celery import shared_task
+
+from mlops import doorbell
+from mlops.services.reaper import jobs_reap
+
+
+@shared_task(name="mlops.look", acks_late=False)
+def look() -> None:
+    """There may be a job: wake this worker's devices. The message names no job, so one that is delivered twice, late
+    or never changes nothing (J1)."""
+    doorbell.ring()
+
+
+@shared_task(name="mlops.reap")
+def reap() -> int:
+    """Take jobs back from workers that fell silent."""
+    return jobs_reap()
