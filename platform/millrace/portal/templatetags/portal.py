@@ -173,7 +173,7 @@ def field(bound: BoundField, label: str = "") -> dict:
     return {
         "field": bound,
         "label": label or bound.label,
-        "is_check": kind == "checkbox",
+        "is_check": kind == "checkbox" and not bound.field.widget.use_fieldset,
         "is_group": bound.field.widget.use_fieldset,
     }
 
