@@ -90,13 +90,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--bare", type=Path, help="run the bare loop of this spec and print examples a second")
     parser.add_argument("--turns", type=int, default=5)
+    parser.add_argument("--threads", type=int, default=0, help="0: every core; 1 is steadier on a busy machine")
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--params", type=json.loads, default={"form": "deep", "epochs": 2})
     options = parser.parse_args()
     if options.bare is not None:
         sys.stdout.write(f"{bare_loop(options.bare)}\n")
         return
-    sys.stdout.write(json.dumps(measure(params=options.params, turns=options.turns, device=options.device)) + "\n")
+    found = measure(params=options.params, turns=options.turns, threads=options.threads, device=options.device)
+    sys.stdout.write(json.dumps(found) + "\n")
 
 
 if __name__ == "__main__":

@@ -87,6 +87,14 @@ def signal_own_group(pid: int, number: signal.Signals) -> None:
         os.killpg(pid, number)
 
 
+def resident_bytes(pid: int) -> int:
+    """Resident memory of one process; 0 when it is gone."""
+    try:
+        return int(_stat_fields(pid)[21]) * _PAGE
+    except ProcessLookupError:
+        return 0
+
+
 def group_resident_bytes(group: int) -> int:
     """Resident memory of every process in a group; shared pages count once for each."""
     total = 0

@@ -26,6 +26,7 @@ from mlops.runtime.processes import (
     group_resident_bytes,
     has_exited,
     machine_oom_kills,
+    resident_bytes,
     signal_own_group,
 )
 from mlops.runtime.spec import (
@@ -46,6 +47,8 @@ SOURCE_ROOT = Path(__file__).resolve().parents[2]
 _TICK_SECONDS = 0.05
 _CANCEL_SECONDS = 0.25
 _MEMORY_SECONDS = 0.2
+# Finding the whole group means a look at every process of the machine: that is done less often.
+_GROUP_SECONDS = 1.0
 _DRAIN_SECONDS = 2.0
 _READ_BYTES = 64 * 1024
 
@@ -195,7 +198,8 @@ class _Supervision:
         if self.kill_at is not None and now >= self.kill_at:
             signal_own_group(pid, signal.SIGKILL)
         if self._is_due("memory", now, _MEMORY_SECONDS):
-            self._check_memory(pid)
+            whole = self._is_due("group", now, _GROUP_SECONDS)
+            self._check_memory(pid, group_resident_bytes(pid) if whole else resident_bytes(pid))
         if self._is_due("heartbeat", now, self.heartbeat_seconds):
             beat = Beat(self.sequence, self.opened_ms, self.now_ms())
             if not self.heartbeat(beat):
@@ -214,8 +218,7 @@ class _Supervision:
         self.due[what] = now + every
         return True
 
-    def _check_memory(self, pid: int) -> None:
-        used = group_resident_bytes(pid)
+    def _check_memory(self, pid: int, used: int) -> None:
         self.peak_bytes = max(self.peak_bytes, used)
         allowed = self.limits.memory_bytes
         if allowed is not None and used > allowed and self.reason != "out_of_memory":
