@@ -115,7 +115,7 @@ async def checkout_pay(request: Request) -> Response:
     sandbox = _sandbox(request)
     try:
         given = await _json(request)
-        with sandbox.lock:
+        with sandbox.attempt():
             session = sandbox.find("checkout.session", request.path_params["id"])
             method = payment_method_given(sandbox, given.get("payment_method", "pm_card_visa"))
             checkout.pay(sandbox, session, method, given.get("email"), given.get("name"))

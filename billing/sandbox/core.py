@@ -1,8 +1,10 @@
 """The sandbox itself: store, clock, webhooks and chaos in one place that every resource is handed."""
 
+import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,8 @@ from billing.sandbox.ids import new_id
 from billing.sandbox.render import public
 from billing.sandbox.state import Obj, Store
 from billing.sandbox.webhooks import RETRY_SECONDS, Deliverer, event_body
+
+log = logging.getLogger("billing.sandbox")
 
 API_VERSION = "2026-10-28.endive"
 PLATFORM = "platform"
@@ -60,6 +64,24 @@ class Sandbox:
         self._ticker.join(timeout=5)
         self.webhooks.stop()
         self.store.close()
+
+    @contextmanager
+    def attempt(self) -> Iterator[None]:
+        """One request, under the lock: refused means that nothing changed.
+
+        Except by a card (402): the failed charge and its events are facts, and stay.
+        """
+        with self.lock:
+            self.store.begin()
+            try:
+                yield
+            except BaseException as error:
+                if isinstance(error, StripeError) and error.status == 402:
+                    self.store.commit()
+                else:
+                    self.store.rollback()
+                raise
+            self.store.commit()
 
     # Objects
 
@@ -122,7 +144,7 @@ class Sandbox:
                 return done
             if before_each is not None:
                 before_each(entry)
-            with self.lock:
+            with self.attempt():
                 self.clock.run_entry(self, entry)
             done += 1
 
@@ -134,7 +156,10 @@ class Sandbox:
 
     def _tick_forever(self) -> None:
         while not self._stop.wait(TICK_SECONDS):
-            self.run_due(None, int(time.time()) + self.clock.offset)
+            try:
+                self.run_due(None, int(time.time()) + self.clock.offset)
+            except Exception:
+                log.exception("something that was due failed; the rest goes on")
 
     def reset(self) -> None:
         """Forget every object, event and pending delivery; the clock is real time again.

@@ -79,8 +79,9 @@ def _run(sandbox: Sandbox, entry: api.Call, given: dict[str, Any], idents: list[
     sandbox.acting_account = headers.get("stripe-account")
     paths = given.pop("expand", [])
     try:
-        result = public(entry.handler(sandbox, given, *idents))
-        return Answer(200, msgspec.json.encode(expand(sandbox, result, paths)), {})
+        with sandbox.attempt():
+            result = expand(sandbox, public(entry.handler(sandbox, given, *idents)), paths)
+        return Answer(200, msgspec.json.encode(result), {})
     except StripeError as error:
         return _error(error)
     finally:

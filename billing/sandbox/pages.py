@@ -89,8 +89,10 @@ async def checkout_page(request: Request) -> Response:
         if request.method == "GET":
             return _checkout_page(sandbox, session)
         try:
-            checkout.pay(sandbox, session, _method_from(sandbox, form), form.get("email"), form.get("name"))
+            with sandbox.attempt():
+                checkout.pay(sandbox, session, _method_from(sandbox, form), form.get("email"), form.get("name"))
         except StripeError as error:
+            session = sandbox.find("checkout.session", session["id"])
             return _checkout_page(sandbox, session, str(error), form, 402 if error.status == 402 else 422)
         target = session["success_url"].replace("{CHECKOUT_SESSION_ID}", session["id"])
     return RedirectResponse(target, 303)
@@ -142,7 +144,8 @@ async def portal_page(request: Request) -> Response:
         if request.method == "GET":
             return _portal_page(sandbox, session)
         try:
-            _portal_act(sandbox, session, form)
+            with sandbox.attempt():
+                _portal_act(sandbox, session, form)
         except StripeError as error:
             return _portal_page(sandbox, session, str(error), 422)
     return RedirectResponse(request.url.path, 303)

@@ -57,6 +57,7 @@ class Store:
         self._next_sequence = 1
         self._dirty: dict[tuple[str, str], None] = {}
         self._write_lock = threading.Lock()
+        self._journal: dict[tuple[str, str], bytes | None] | None = None
         self._stop = threading.Event()
         self._database: sqlite3.Connection | None = None
         self._flusher: threading.Thread | None = None
@@ -65,12 +66,17 @@ class Store:
 
     def get(self, kind: str, ident: str) -> Obj | None:
         """The object itself (not a copy), or None."""
-        return self._tables.get(kind, {}).get(ident)
+        obj = self._tables.get(kind, {}).get(ident)
+        if self._journal is not None and obj is not None:
+            self._note(kind, obj)
+        return obj
 
     def put(self, kind: str, obj: Obj) -> Obj:
         """Store a new object, or tell the store that a known one has changed."""
         ident = obj["id"]
         key = (kind, ident)
+        if self._journal is not None and ident not in self._tables.get(kind, {}):
+            self._journal.setdefault(key, None)
         self._tables.setdefault(kind, {})[ident] = obj
         if key not in self._sequence:
             self._sequence[key] = self._next_sequence
@@ -81,6 +87,7 @@ class Store:
 
     def remove(self, kind: str, ident: str) -> None:
         """Forget an object for good."""
+        self.get(kind, ident)
         if self._tables.get(kind, {}).pop(ident, None) is not None:
             self._reindex(kind, ident, None)
             self._dirty[(kind, ident)] = None
@@ -96,7 +103,33 @@ class Store:
     def by(self, kind: str, field: str, value: Any) -> list[Obj]:
         """Objects whose indexed field has this value, oldest first."""
         table = self._tables.get(kind, {})
-        return [table[ident] for ident in self._index.get((kind, field), {}).get(value, ())]
+        found = [table[ident] for ident in self._index.get((kind, field), {}).get(value, ())]
+        if self._journal is not None:
+            for obj in found:
+                self._note(kind, obj)
+        return found
+
+    def begin(self) -> None:
+        """From here on, remember objects as they were when first touched."""
+        self._journal = {}
+
+    def commit(self) -> None:
+        """What was done since `begin` stands."""
+        self._journal = None
+
+    def rollback(self) -> None:
+        """Put everything back as it was at `begin`: what was refused has changed nothing."""
+        journal, self._journal = self._journal or {}, None
+        for (kind, ident), body in journal.items():
+            if body is None:
+                self.remove(kind, ident)
+            elif body != (msgspec.json.encode(now) if (now := self.get(kind, ident)) is not None else None):
+                self.put(kind, msgspec.json.decode(body))
+
+    def _note(self, kind: str, obj: Obj) -> None:
+        key = (kind, obj["id"])
+        if self._journal is not None and key not in self._journal:
+            self._journal[key] = msgspec.json.encode(obj)
 
     def count(self, kind: str) -> int:
         return len(self._tables.get(kind, {}))

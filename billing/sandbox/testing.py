@@ -58,7 +58,9 @@ class SandboxServer:
         headers = {"Authorization": f"Bearer {self.secret_key}"}
         self._http.post(f"{path}/advance", data={"frozen_time": to}, headers=headers).raise_for_status()
         deadline = time.monotonic() + timeout
-        while self._http.get(path, headers=headers).json()["status"] != "ready":
+        while (status := self._http.get(path, headers=headers).json()["status"]) != "ready":
+            if status == "internal_failure":
+                raise RuntimeError(f"test clock {clock} failed; the log has the traceback")
             if time.monotonic() > deadline:
                 raise TimeoutError(f"test clock {clock} is still advancing")
             time.sleep(0.01)

@@ -6,7 +6,6 @@ from billing.sandbox.api import call
 from billing.sandbox.core import Sandbox, plain_number
 from billing.sandbox.errors import missing, refused, required
 from billing.sandbox.ids import token
-from billing.sandbox.periods import round_half_up
 from billing.sandbox.render import page
 from billing.sandbox.resources.common import (
     assign,
@@ -16,6 +15,7 @@ from billing.sandbox.resources.common import (
     merge_metadata,
     rows_filtered,
     simple_reads,
+    whole_amount,
 )
 from billing.sandbox.state import Obj
 
@@ -144,7 +144,7 @@ def price_from_data(sandbox: Sandbox, data: Obj) -> Obj:
 
 def price_amount(price: Obj, quantity: int | Decimal) -> int:
     """Minor units for a quantity of this price, rounded half up once."""
-    return round_half_up(Decimal(price["unit_amount_decimal"]) * quantity)
+    return whole_amount(Decimal(price["unit_amount_decimal"]) * quantity)
 
 
 @call("GET", "prices", "PriceListParams")

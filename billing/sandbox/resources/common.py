@@ -7,6 +7,7 @@ from typing import Any
 from billing.sandbox.api import call
 from billing.sandbox.core import Sandbox
 from billing.sandbox.errors import refused
+from billing.sandbox.periods import round_half_up
 from billing.sandbox.render import page
 from billing.sandbox.state import Obj
 
@@ -60,6 +61,13 @@ def check_amount(amount: int, param: str = "amount", least: int = 1) -> int:
     if amount > MAX_AMOUNT:
         raise refused("Amount must be no more than 99999999999", "amount_too_large", param)
     return amount
+
+
+def whole_amount(value: Decimal, param: str = "amount") -> int:
+    """Minor units from an exact amount, rounded half up; refuses what no account could hold."""
+    if abs(value) > MAX_AMOUNT:
+        raise refused("Amount must be no more than 99999999999", "amount_too_large", param)
+    return round_half_up(value)
 
 
 def check_currency(text: str, param: str = "currency") -> str:

@@ -5,9 +5,8 @@ from decimal import Decimal
 from billing.sandbox.api import call
 from billing.sandbox.core import Sandbox
 from billing.sandbox.errors import missing, refused
-from billing.sandbox.periods import round_half_up
 from billing.sandbox.resources import customers, invoice_state
-from billing.sandbox.resources.common import assign, check_amount, merge_metadata, simple_reads
+from billing.sandbox.resources.common import assign, check_amount, merge_metadata, simple_reads, whole_amount
 from billing.sandbox.resources.refunds import refund_charge
 from billing.sandbox.state import Obj
 
@@ -66,7 +65,7 @@ def _line(sandbox: Sandbox, invoice: Obj, given: Obj) -> Obj:
         unit = given.get("unit_amount", given.get("unit_amount_decimal"))
         if unit is None:
             raise refused("A custom line needs a unit_amount.", "parameter_missing", "lines[unit_amount]")
-        line["amount"] = round_half_up(Decimal(unit) * given.get("quantity", 1))
+        line["amount"] = whole_amount(Decimal(unit) * given.get("quantity", 1))
         line |= {"description": given.get("description"), "unit_amount_decimal": str(unit)}
         return line
     original = next((row for row in invoice["_lines"] if row["id"] == given.get("invoice_line_item")), None)
@@ -75,11 +74,11 @@ def _line(sandbox: Sandbox, invoice: Obj, given: Obj) -> Obj:
     whole = original["amount"] - sum(entry["amount"] for entry in original["discount_amounts"])
     line["amount"] = given.get("amount", whole)
     if "amount" not in given and "quantity" in given and original["quantity"]:
-        line["amount"] = round_half_up(Decimal(whole) * given["quantity"] / original["quantity"])
+        line["amount"] = whole_amount(Decimal(whole) * given["quantity"] / original["quantity"])
     line |= {"description": given.get("description", original["description"]), "invoice_line_item": original["id"]}
     if whole:
         for entry in original["taxes"]:
-            share = round_half_up(Decimal(entry["amount"]) * line["amount"] / whole)
+            share = whole_amount(Decimal(entry["amount"]) * line["amount"] / whole)
             line["taxes"].append(entry | {"amount": share, "taxable_amount": line["amount"]})
     return line
 

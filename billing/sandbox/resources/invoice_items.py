@@ -5,11 +5,10 @@ from decimal import Decimal
 from billing.sandbox.api import call
 from billing.sandbox.core import Sandbox
 from billing.sandbox.errors import refused, required
-from billing.sandbox.periods import round_half_up
 from billing.sandbox.render import page
 from billing.sandbox.resources import invoice_state
 from billing.sandbox.resources.catalogue import price_amount, price_from_data
-from billing.sandbox.resources.common import check_currency, jsonable, merge_metadata, rows_filtered
+from billing.sandbox.resources.common import check_currency, jsonable, merge_metadata, rows_filtered, whole_amount
 from billing.sandbox.resources.subscription_items import tax_rates_of
 from billing.sandbox.state import Obj
 
@@ -147,10 +146,10 @@ def _set_amount(sandbox: Sandbox, item: Obj, params: Obj, invoice: Obj | None) -
     if price is not None:
         item["amount"], unit = price_amount(price, quantity), price["unit_amount_decimal"]
     elif "unit_amount_decimal" in params:
-        item["amount"] = round_half_up(params["unit_amount_decimal"] * quantity)
+        item["amount"] = whole_amount(params["unit_amount_decimal"] * quantity)
         unit = jsonable(params["unit_amount_decimal"])
     elif "amount" in params:
-        item["amount"] = params["amount"]
+        item["amount"] = whole_amount(Decimal(params["amount"]))
         unit = jsonable(Decimal(params["amount"]) / quantity) if quantity else "0"
     else:
         raise required("amount")

@@ -12,11 +12,6 @@ MAX_ITEMS = 20
 def item_new(sandbox: Sandbox, subscription: Obj, given: Obj, now: int, param: str = "items") -> Obj:
     """An item for an `items[]` entry, appended to the subscription (which the caller stores)."""
     price = price_given(sandbox, given, param)
-    if price["type"] != "recurring":
-        raise refused(
-            "The price specified is set to `type=one_time` but this field only accepts prices with `type=recurring`.",
-            param=f"{param}[price]",
-        )
     item = sandbox.new("subscription_item", created=now, subscription=subscription["id"])
     item |= {"quantity": given.get("quantity", 1), "tax_rates": tax_rates_of(sandbox, given.get("tax_rates"))}
     set_price(item, price)
@@ -44,6 +39,12 @@ def price_given(sandbox: Sandbox, given: Obj, param: str) -> Obj:
 
 
 def set_price(item: Obj, price: Obj) -> None:
+    """Sell at this (recurring) price."""
+    if price["type"] != "recurring":
+        raise refused(
+            "The price specified is set to `type=one_time` but this field only accepts prices with `type=recurring`.",
+            param="items[price]",
+        )
     item["price"] = dict(price)
     recurring = price["recurring"]
     item["plan"] = {

@@ -1,5 +1,6 @@
 """Test clocks: a time of their own for the customers bound to them."""
 
+import logging
 import threading
 import time
 from collections.abc import Callable
@@ -14,6 +15,8 @@ from billing.sandbox.resources.subscription_state import ENDED
 from billing.sandbox.state import Obj
 
 simple_reads("test_helpers.test_clock", "test_helpers/test_clocks", "test_helpers.TestClock")
+
+log = logging.getLogger("billing.sandbox")
 
 _KEPT_SECONDS = 30 * 86_400
 # How long moving time waits, in real time and altogether, for the endpoints to hear of the drafts made on the way.
@@ -85,10 +88,20 @@ def wait_for_endpoints(sandbox: Sandbox) -> Callable[[Obj], None]:
 
 def finish_advance(sandbox: Sandbox, ident: str, target: int) -> None:
     """Do what is due in order, then declare the clock ready."""
-    sandbox.run_due(ident, target, wait_for_endpoints(sandbox))
+    status = "ready"
+    try:
+        sandbox.run_due(ident, target, wait_for_endpoints(sandbox))
+    except Exception:
+        log.exception("advancing %s failed", ident)
+        status = "internal_failure"
     with sandbox.lock:
         clock = sandbox.store.get("test_helpers.test_clock", ident)
         if clock is None:
+            return
+        if status != "ready":
+            clock["status"] = status
+            sandbox.save(clock)
+            sandbox.emit("test_helpers.test_clock.internal_failure", clock)
             return
         clock |= {"frozen_time": target, "status": "ready", "status_details": {}}
         sandbox.save(clock)

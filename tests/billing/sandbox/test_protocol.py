@@ -15,7 +15,7 @@ from billing.sandbox import params, skeletons
 from billing.sandbox.core import Sandbox
 from billing.sandbox.dispatch import serve
 from billing.sandbox.testing import SandboxServer
-from tests.billing.sandbox.conftest import make_customer, make_price, sdk
+from tests.billing.sandbox.conftest import Receiver, make_customer, make_price, sdk
 
 FIXTURES = Path(os.environ.get("MILLRACE_STRIPE_FIXTURES", ""))
 
@@ -157,6 +157,23 @@ def test_metadata_merges_and_unsets(api: Any) -> None:
     changed = api.customers.update(customer.id, {"metadata": {"a": "", "c": "3"}})
 
     assert changed.metadata.to_dict() == {"b": "2", "c": "3"}
+
+
+def test_refused_halfway_changes_nothing(server: SandboxServer, api: Any, receiver: Receiver) -> None:
+    customer = make_customer(api)
+    made = api.subscriptions.create({"customer": customer.id, "items": [{"price": make_price(api).id}]})
+    yearly = make_price(api, interval="year")
+    server.flush()
+    events, items = len(receiver.events), made["items"].data
+    before = api.subscriptions.retrieve(made.id).to_dict()
+
+    changes = [{"id": items[0].id, "quantity": 5, "metadata": {"seen": "yes"}}, {"price": yearly.id}]
+    with pytest.raises(stripe.InvalidRequestError, match="must have the same"):
+        api.subscriptions.update(made.id, {"items": changes, "description": "never"})
+
+    assert api.subscriptions.retrieve(made.id).to_dict() == before
+    server.flush()
+    assert len(receiver.events) == events
 
 
 def test_nonsense_never_fails_the_server() -> None:

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 import stripe
 
+from billing.sandbox.clock import ACTIONS
 from billing.sandbox.periods import add_months
 from tests.billing.sandbox.conftest import DAY, NEW_YEAR, Receiver, make_customer, make_price, swap_card
 
@@ -256,3 +257,22 @@ def test_sandbox_clock_moves_customers_without_a_test_clock(server: Any, api: An
         "draft",
     )
     assert invoice.created - subscription.created == FEBRUARY - NEW_YEAR
+
+
+def test_work_that_fails_is_reported_on_the_clock_and_undone(
+    server: Any, api: Any, clock: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    customer = make_customer(api, clock=clock.id)
+    subscription = api.subscriptions.create({"customer": customer.id, "items": [{"price": make_price(api).id}]})
+    before = api.subscriptions.retrieve(subscription.id).to_dict()
+
+    def broken(sandbox: Any, entry: Any) -> None:
+        sandbox.store.get("subscription", entry["target"])["status"] = "half done"
+        raise RuntimeError("on purpose")
+
+    monkeypatch.setitem(ACTIONS, "subscription.period_end", broken)
+    with pytest.raises(RuntimeError, match="failed"):
+        server.advance(clock.id, FEBRUARY + 60)
+
+    assert api.test_helpers.test_clocks.retrieve(clock.id).status == "internal_failure"
+    assert api.subscriptions.retrieve(subscription.id).to_dict() == before
