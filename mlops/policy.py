@@ -1,5 +1,6 @@
 """The room's figures: leases, retries, limits. Each stands once, here; a deployment may set those that name a setting."""
 
+import os
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -16,6 +17,18 @@ def heartbeat_seconds() -> float:
     return settings.JOB_LEASE_SECONDS / 6
 
 
+def checkpoint_seconds() -> float:
+    """How often a run saves where it stands: also the most that a lost worker costs the platform."""
+    return settings.JOB_CHECKPOINT_SECONDS
+
+
+def job_memory_bytes() -> int:
+    """Resident memory that a job's process group may take: of the machine's, all but an eighth."""
+    return settings.JOB_MEMORY_BYTES or os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") * 7 // 8
+
+
+# How often a worker looks for work though nobody rang.
+POLL_SECONDS = 1.0
 # A job is started this often at most when the platform keeps losing it; a worker's orderly stop does not count.
 MAX_ATTEMPTS = 3
 RETRY_SECONDS = 2

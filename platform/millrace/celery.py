@@ -14,4 +14,5 @@ app.autodiscover_tasks()
 # Doorbells get lost; beat rings them all again. Each task looks for work and does nothing where there is none.
 app.conf.beat_schedule = {
     "drain-outbox": {"task": "kernel.drain_outbox", "schedule": schedule(5), "options": {"expires": 10}},
+    "reap-jobs": {"task": "mlops.reap", "schedule": schedule(15), "options": {"expires": 15}},
 }

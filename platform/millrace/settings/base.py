@@ -165,6 +165,10 @@ UPLOAD_MAX_BYTES = env.integer("UPLOAD_MAX_BYTES", 256 * 1024 * 1024, minimum=10
 BILLING_CURRENCY = env.text("BILLING_CURRENCY", "CNY")
 # How long a worker holds a job without a sign of life.
 JOB_LEASE_SECONDS = env.integer("JOB_LEASE_SECONDS", 30, minimum=1)
+# How often a job saves where it stands; the most that a lost worker can lose.
+JOB_CHECKPOINT_SECONDS = env.integer("JOB_CHECKPOINT_SECONDS", 30, minimum=1)
+# The memory a job may take, in bytes; 0 gives it seven eighths of the machine's.
+JOB_MEMORY_BYTES = env.integer("JOB_MEMORY_BYTES", 0)
 PUBLIC_BASE_URL = env.text("PUBLIC_BASE_URL", "http://127.0.0.1:8000")
 
 # The business clock may be moved only where this is on (development, tests, the demo).
