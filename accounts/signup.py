@@ -16,10 +16,8 @@ from accounts.selectors import invitation_by_token
 from accounts.services.invitations import invitation_accept
 from accounts.services.tenants import tenant_create
 from accounts.services.users import user_rename, user_verify
+from millrace.kernel import visitors
 from millrace.kernel.audit import Actor
-
-VISITOR_COOKIE = "mr_vid"
-_LONGEST_VISITOR = 200
 
 
 class SignUpFields(forms.Form):
@@ -64,10 +62,8 @@ class SignUpFields(forms.Form):
             invitation_accept(token=token, user=user, actor=Actor.user(user))
             user_verify(user=user)
             return
-        came_by = {
-            "coupon": self.cleaned_data["coupon"],
-            "visitor_id": request.COOKIES.get(VISITOR_COOKIE, "")[:_LONGEST_VISITOR],
-        }
+        visitor_id = visitors.visitor_id_of(request.COOKIES)
+        came_by = {"coupon": self.cleaned_data["coupon"], "visitor_id": str(visitor_id) if visitor_id else ""}
         tenant_create(
             name=self.cleaned_data["organisation"], owner=user, actor=Actor.user(user), signup_context=came_by
         )

@@ -6,8 +6,10 @@ from uuid import UUID
 
 from django.db.models import QuerySet, Sum
 
+from accounts.models import Tenant
 from channels_partners.errors import NotAPartner
 from channels_partners.models import (
+    PAYABLE,
     Attribution,
     AttributionStatus,
     Click,
@@ -18,8 +20,8 @@ from channels_partners.models import (
     Partner,
     PartnerKind,
     PartnerStatus,
+    Precedence,
 )
-from channels_partners.services.commissions import PAYABLE
 from millrace.kernel import clock
 from millrace.kernel.errors import NotFound
 from millrace.kernel.models import LedgerEntry
@@ -126,3 +128,30 @@ def _one(rows: QuerySet, key: UUID) -> object:
     if found is None:
         raise NotFound()
     return found
+
+
+def visible_name(attribution: Attribution) -> str:
+    """The customer's name as its partner may see it: affiliates, who never meet it, see its first letter only."""
+    name = attribution.tenant.name
+    partner = attribution.partner
+    return f"{name[:1]}…" if partner and partner.kind == PartnerKind.AFFILIATE else name
+
+
+def earned_by_referral(attributions: list[Attribution]) -> dict[UUID, dict[str, int]]:
+    """The sum of commission of each attribution by currency, in minor units, in the platform's scope."""
+    entries = CommissionEntry.objects.filter(attribution__in=attributions).values("attribution_id", "currency")
+    earned: dict[UUID, dict[str, int]] = {}
+    for row in entries.annotate(total=Sum("amount")).order_by():
+        earned.setdefault(row["attribution_id"], {})[row["currency"]] = row["total"]
+    return earned
+
+
+def reseller_tenants(partner: Partner) -> QuerySet[Tenant]:
+    """The customers that a reseller made, in the platform's scope."""
+    mine = Attribution.objects.filter(partner=partner, precedence=Precedence.RESELLER)
+    return Tenant.objects.filter(pk__in=mine.values("tenant_id"))
+
+
+def reseller_tenant(partner: Partner, tenant_id: UUID) -> Tenant:
+    """One of them, in the platform's scope; NotFound for anybody else's."""
+    return _one(reseller_tenants(partner), tenant_id)

@@ -31,7 +31,7 @@ def on_tenant_created(event: Event) -> None:
         tenant_id=UUID(news["tenant_id"]),
         email=news.get("email") or "",
         user_id=_uuid(news.get("owner_id")),
-        visitor_id=_visitor(news.get("visitor_id")),
+        visitor_id=_uuid(news.get("visitor_id")),
         coupon=str(news.get("coupon") or ""),
         reseller_partner_id=_uuid(news.get("reseller_partner_id")),
         at=event.occurred_at,
@@ -113,11 +113,6 @@ def _money_went_back(event: Event, kind: str, source_name: str) -> None:
     for customer, lines in by_customer.items():
         at = datetime.fromisoformat(news["at"])
         commission_settle(tenant_id=customer, kind=kind, source_id=source_id, invoice_id=invoice_id, lines=lines, at=at)
-
-
-def _visitor(text: object) -> UUID | None:
-    """The visitor's id, as such or as the signed cookie that it came in."""
-    return _uuid(text) or visitors.visitor_id_in(str(text or ""))
 
 
 def _uuid(text: object) -> UUID | None:

@@ -3,7 +3,14 @@ by selectors. What belongs to a customer (attribution, settled lines, survey ans
 
 from channels_partners.models.attribution import Attribution, AttributionStatus, Precedence
 from channels_partners.models.channels import Campaign, Channel, ChannelKind, ChannelSpend
-from channels_partners.models.commissions import CommissionEntry, EntryKind, SettledLine, SettlementKind
+from channels_partners.models.commissions import (
+    EXPENSE,
+    PAYABLE,
+    CommissionEntry,
+    EntryKind,
+    SettledLine,
+    SettlementKind,
+)
 from channels_partners.models.links import Code, Deal, Link
 from channels_partners.models.partners import (
     Partner,
@@ -17,6 +24,8 @@ from channels_partners.models.surveys import SurveyAnswer, SurveyKind
 from channels_partners.models.visits import Click, Visitor
 
 __all__ = [
+    "EXPENSE",
+    "PAYABLE",
     "Attribution",
     "AttributionStatus",
     "Campaign",

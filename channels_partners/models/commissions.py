@@ -6,6 +6,9 @@ from channels_partners.models.attribution import Attribution
 from channels_partners.models.partners import Partner
 from millrace.kernel.models import Model, TenantModel, append_only
 
+# The ledger's accounts that commissions move.
+EXPENSE, PAYABLE = "commission:expense", "commission:payable"
+
 
 class SettlementKind(models.TextChoices):
     """What happened to the money of a line."""

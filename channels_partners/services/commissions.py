@@ -14,11 +14,17 @@ from django.db.models import Max
 from accounts.models import Tenant, TenantKind
 from channels_partners.commission import Entry, Settled, Terms, entries_of
 from channels_partners.errors import AttributionMissing
-from channels_partners.models import Attribution, AttributionStatus, CommissionEntry, SettledLine, SettlementKind
+from channels_partners.models import (
+    EXPENSE,
+    PAYABLE,
+    Attribution,
+    AttributionStatus,
+    CommissionEntry,
+    SettledLine,
+    SettlementKind,
+)
 from millrace.kernel import ledger
 from millrace.kernel.tenancy import platform_scope
-
-EXPENSE, PAYABLE = "commission:expense", "commission:payable"
 
 
 def commission_settle(

@@ -9,6 +9,8 @@ from django.db import connections
 from django.test import Client
 
 from accounts.models import Mail, Membership, Tenant, User
+from millrace.kernel import visitors
+from millrace.kernel.ids import uuid7
 from millrace.kernel.models import OutboxEvent
 from millrace.kernel.tenancy import platform_scope
 from tests.factories import logged_in
@@ -43,7 +45,8 @@ def browser(db: None) -> Client:
 
 
 def test_signing_up_makes_a_user_a_tenant_and_news_of_how_they_came(browser: Client) -> None:
-    browser.cookies["mr_vid"] = "signed-visitor"
+    visitor_id = uuid7()
+    browser.cookies[visitors.COOKIE] = visitors.signed(visitor_id)
 
     answer = browser.post("/accounts/signup/", FORM)
 
@@ -55,7 +58,7 @@ def test_signing_up_makes_a_user_a_tenant_and_news_of_how_they_came(browser: Cli
     assert (member.user.email, member.user.name, member.role) == ("dora@example.com", "Dora", "owner")
     assert (member.tenant.name, member.tenant.verified_at) == ("Dora Optics", None)
     assert news.payload["coupon"] == "FAIR26"
-    assert news.payload["visitor_id"] == "signed-visitor"
+    assert news.payload["visitor_id"] == str(visitor_id)
     assert news.payload["email"] == "dora@example.com"
 
 

@@ -2,7 +2,7 @@
 
 from datetime import timedelta
 from decimal import Decimal
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import pytest
 from allauth.account.signals import user_signed_up
@@ -36,7 +36,12 @@ pytestmark = pytest.mark.django_db
 
 
 def visit(code: str) -> str:
-    """Follow a link in a fresh browser; the cookie's value."""
+    """Follow a link in a fresh browser; the visitor's id, as the sign-up page reads it from the cookie."""
+    return str(visitors.visitor_id_in(cookie_of_visit(code)))
+
+
+def cookie_of_visit(code: str) -> str:
+    """The same; the signed cookie's value."""
     client = Client()
     client.get(f"/r/{code}", headers={"User-Agent": "Firefox"})
     return client.cookies[visitors.COOKIE].value
@@ -74,12 +79,12 @@ def test_a_coupon_beats_a_click_and_a_deal_beats_both() -> None:
     clicked, typed, dealt = (make_partner(name) for name in ("Clicked", "Typed", "Dealt"))
     make_link(clicked, code="spring")
     code_create(code="fair26", channel=typed.channel, partner=typed, actor=SYSTEM)
-    cookie = visit("spring")
+    visitor = visit("spring")
 
-    assert sign_up(visitor_id=cookie, coupon=" Fair26 ").partner == typed
+    assert sign_up(visitor_id=visitor, coupon=" Fair26 ").partner == typed
     deal_register(partner=dealt, company="Acme", domain="acme.test", actor=SYSTEM)
-    assert sign_up("ann@acme.test", visitor_id=cookie, coupon="FAIR26").partner == dealt
-    assert sign_up("ann@acme2.test", visitor_id=cookie, coupon="no-such-code").partner == clicked
+    assert sign_up("ann@acme.test", visitor_id=visitor, coupon="FAIR26").partner == dealt
+    assert sign_up("ann@acme2.test", visitor_id=visitor, coupon="no-such-code").partner == clicked
 
 
 def test_a_reseller_beats_everything() -> None:
@@ -96,19 +101,19 @@ def test_a_withdrawn_deal_or_a_suspended_partner_wins_nobody() -> None:
     deal = deal_register(partner=partner, company="Acme", domain="acme.test", actor=SYSTEM)
     deal_withdraw(deal=deal, actor=SYSTEM)
     make_link(partner, code="spring")
-    cookie = visit("spring")
+    visitor = visit("spring")
 
     assert sign_up("ann@acme.test").precedence == "direct"
     partner_change(partner=partner, status="suspended", actor=SYSTEM)
-    assert sign_up(visitor_id=cookie).precedence == "direct"
+    assert sign_up(visitor_id=visitor).precedence == "direct"
 
 
 def test_an_old_click_does_not_count() -> None:
     make_link(make_partner(), code="spring")
     with clock.frozen(clock.now() - timedelta(days=31)):
-        cookie = visit("spring")
+        visitor = visit("spring")
 
-    assert sign_up(visitor_id=cookie).precedence == "direct"
+    assert sign_up(visitor_id=visitor).precedence == "direct"
 
 
 def test_c4_the_click_survives_verification_on_another_device() -> None:
@@ -126,7 +131,7 @@ def test_c4_the_click_survives_verification_on_another_device() -> None:
 def test_c4_a_second_device_with_the_same_address_finds_the_click() -> None:
     partner = make_partner()
     make_link(partner, code="spring")
-    visitor_identify(visitor_id=visitors.visitor_id_in(visit("spring")), email="ann@acme.test")
+    visitor_identify(visitor_id=UUID(visit("spring")), email="ann@acme.test")
 
     found = sign_up("Ann@Acme.test")  # no cookie there: only the address is known
 
@@ -136,7 +141,7 @@ def test_c4_a_second_device_with_the_same_address_finds_the_click() -> None:
 def test_c4_a_tenant_founded_later_and_elsewhere_still_finds_the_click_of_the_sign_up() -> None:
     make_link(make_partner(), code="spring")
     request, user = RequestFactory().get("/"), make_user("ann@acme.test")
-    request.COOKIES[visitors.COOKIE] = visit("spring")
+    request.COOKIES[visitors.COOKIE] = cookie_of_visit("spring")
     user_signed_up.send(sender=object, request=request, user=user)  # as allauth does after OAuth and magic links too
 
     tenant = make_tenant(owner=user)

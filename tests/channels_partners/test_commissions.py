@@ -7,9 +7,8 @@ import pytest
 from django.db import transaction
 from django.db.utils import ProgrammingError
 
-from channels_partners.models import Attribution, CommissionEntry
+from channels_partners.models import EXPENSE, PAYABLE, Attribution, CommissionEntry
 from channels_partners.selectors import Balance, partner_balances
-from channels_partners.services.commissions import EXPENSE, PAYABLE
 from channels_partners.services.links import code_create
 from millrace.kernel import clock, ledger, outbox
 from millrace.kernel.models import OutboxEvent

@@ -27,9 +27,13 @@ def visitor_id_in(value: str) -> UUID | None:
         return None
 
 
+def signed(visitor_id: UUID) -> str:
+    """The cookie's value for a visitor."""
+    return signing.dumps(str(visitor_id), salt=_SALT)
+
+
 def remember(response: HttpResponseBase, visitor_id: UUID, *, secure: bool) -> None:
     """Set the cookie for 90 days from now: unreadable to scripts, sent on links from elsewhere, not on their forms."""
     response.set_cookie(
-        COOKIE, signing.dumps(str(visitor_id), salt=_SALT), max_age=MAX_AGE_SECONDS, httponly=True, samesite="Lax",
-        secure=secure,
-    )  # fmt: skip
+        COOKIE, signed(visitor_id), max_age=MAX_AGE_SECONDS, httponly=True, samesite="Lax", secure=secure
+    )

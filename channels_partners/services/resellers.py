@@ -1,0 +1,69 @@
+"""What a reseller does for its customers: it founds them, pays for them, and may stop them."""
+
+from uuid import UUID
+
+from django.db import transaction
+
+from accounts.models import Tenant, TenantState
+from accounts.roles import Role
+from accounts.services.invitations import invitation_create
+from accounts.services.tenants import tenant_create, tenant_set_state
+from billing.services.accounts import billing_account_ensure, spend_limit_set
+from channels_partners.models import Partner
+from channels_partners.services.attributions import attribution_bind
+from millrace.kernel import clock
+from millrace.kernel.audit import Actor
+from millrace.kernel.money import Money
+from millrace.kernel.tenancy import tenant_scope
+
+
+def reseller_tenant_create(*, partner: Partner, name: str, actor: Actor, owner_email: str = "") -> Tenant:
+    """A new customer of the reseller, who pays for it at its wholesale rebate; its owner, if named, is invited.
+
+    Payer and attribution are set at once, not when the news arrives, so that the customer is the reseller's from the
+    first request on.
+    """
+    with transaction.atomic():
+        context = {
+            "reseller_tenant_id": str(partner.organisation_id),
+            "reseller_partner_id": str(partner.pk),
+            "reseller_discount_percent": str(partner.discount_percent),
+        }
+        tenant = tenant_create(name=name, owner=None, actor=actor, signup_context=context)
+        billing_account_ensure(
+            tenant_id=tenant.pk,
+            actor=actor,
+            reseller_tenant_id=partner.organisation_id,
+            discount_percent=partner.discount_percent,
+        )
+        attribution_bind(
+            tenant_id=tenant.pk,
+            email="",
+            user_id=None,
+            visitor_id=None,
+            coupon="",
+            reseller_partner_id=partner.pk,
+            at=clock.now(),
+            actor=actor,
+        )
+        if owner_email:
+            with tenant_scope(tenant.pk):
+                invitation_create(tenant=tenant, email=owner_email, role=Role.OWNER, actor=actor, by_owner=True)
+    return tenant
+
+
+def reseller_tenant_suspend(*, tenant: Tenant, actor: Actor) -> Tenant:
+    """Stop a customer: it can look and export, not use. Safe to repeat."""
+    return tenant_set_state(tenant_id=tenant.pk, state=TenantState.SUSPENDED, actor=actor, reason="reseller")
+
+
+def reseller_tenant_resume(*, tenant: Tenant, actor: Actor) -> Tenant:
+    """Let a suspended customer go on. Safe to repeat."""
+    return tenant_set_state(tenant_id=tenant.pk, state=TenantState.ACTIVE, actor=actor, reason="reseller")
+
+
+def reseller_spend_limit_set(*, tenant_id: UUID, limit: Money | None, actor: Actor) -> Money | None:
+    """The most that a customer's usage may come to in a billing period."""
+    with tenant_scope(tenant_id):
+        spend_limit_set(tenant_id=tenant_id, limit=limit, actor=actor)
+    return limit
