@@ -102,6 +102,7 @@ class _Reader:
     def _row_values(self, row: dict[str, Any]) -> np.ndarray:
         if self.key is None and not self.names:
             self._learn_layout(row)
+        shape: tuple[int, ...]
         if self.key is None:
             if set(row) - {LABEL} != set(self.names):
                 raise RowInvalid("width_wrong", "the keys are not those of the first row")

@@ -159,7 +159,7 @@ class SupervisedRun:
     def _learn(self, inputs: Tensor, labels: Tensor) -> None:
         for group in self._optimizer.param_groups:
             group["lr"] = self._rate()
-        planes = self.module.prepare(inputs)
+        planes = self.module.prepare(inputs)  # type: ignore[operator]  # a net's own method
         if self._augment is not None and self.params["augment"]:
             planes = self._augment(planes, self.params, self._draws)
         with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.params["mixed_precision"]):
@@ -303,7 +303,7 @@ def predict_logits(module: nn.Module, inputs: Tensor, device: torch.device) -> T
     """Logits of all `inputs`, on the CPU, in evaluation mode; batches bound the memory."""
     module.eval()
     parts = [
-        module(module.prepare(inputs[start : start + EVALUATION_BATCH].to(device))).float().cpu()
+        module(module.prepare(inputs[start : start + EVALUATION_BATCH].to(device))).float().cpu()  # type: ignore[operator]
         for start in range(0, len(inputs), EVALUATION_BATCH)
     ]
     return torch.cat(parts)

@@ -113,18 +113,22 @@ def _checked_range(name: str, entry: object) -> tuple[int, int]:
     """(begin, end) of one tensor, its size agreeing with its type and shape."""
     if not isinstance(entry, dict) or entry.get("dtype") not in _WIDTHS:
         raise WeightsInvalid(f"{name[:80]}: a tensor of a type that is not taken")
-    shape, offsets = entry.get("shape"), entry.get("data_offsets")
-    whole = all(
-        isinstance(part, list) and all(type(item) is int and item >= 0 for item in part) for part in (shape, offsets)
-    )
-    if not whole or len(offsets) != 2 or len(shape) > 8:
-        raise WeightsInvalid(f"{name[:80]}: shape or place is no list of whole numbers")
+    shape = _whole_numbers(name, entry.get("shape"))
+    offsets = _whole_numbers(name, entry.get("data_offsets"))
+    if len(offsets) != 2 or len(shape) > 8:
+        raise WeightsInvalid(f"{name[:80]}: a place is two numbers and a shape eight at most")
     count = 1
     for side in shape:
         count *= side
     if offsets[1] - offsets[0] != count * _WIDTHS[entry["dtype"]]:
         raise WeightsInvalid(f"{name[:80]}: its place does not hold its shape")
     return offsets[0], offsets[1]
+
+
+def _whole_numbers(name: str, value: object) -> list[int]:
+    if not isinstance(value, list) or any(type(item) is not int or item < 0 for item in value):
+        raise WeightsInvalid(f"{name[:80]}: shape or place is no list of whole numbers")
+    return value
 
 
 # -- the weights of a model ------------------------------------------------------------------------------------------
