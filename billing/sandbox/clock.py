@@ -74,7 +74,7 @@ class Clock:
     def schedule(self, clock_id: str | None, moment: int, name: str, target: str) -> None:
         """Have the action `name` done for object `target` at `moment`. Actions check that they still apply."""
         self._number += 1
-        entry = {"id": f"due_{target}_{name}_{moment}", "clock": clock_id or "", "at": moment, "action": name}
+        entry: Obj = {"id": f"due_{target}_{name}_{moment}", "clock": clock_id or "", "at": moment, "action": name}
         entry["target"] = target
         if self.store.get("_due", entry["id"]) is None:
             self.store.put("_due", entry)

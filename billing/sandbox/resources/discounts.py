@@ -12,7 +12,8 @@ def redeem(sandbox: Sandbox, given: Obj, customer: Obj, **owner: str) -> Obj:
         return sandbox.find("discount", given["discount"], "discounts[discount]")
     coupon, promotion = coupon_for(sandbox, given, customer)
     now = sandbox.now_of(customer)
-    discount = sandbox.new("discount", customer=customer["id"], start=now, **owner)
+    discount = sandbox.new("discount", customer=customer["id"], start=now)
+    discount |= owner
     discount["source"]["coupon"] = coupon["id"]
     if coupon["duration"] == "repeating":
         discount["end"] = add_months(now, coupon["duration_in_months"])

@@ -48,15 +48,14 @@ def _confirm(sandbox: Sandbox, intent: Obj, params: Obj, now: int) -> Obj:
             f"You cannot confirm this PaymentIntent because it has a status of {intent['status']}.",
             "payment_intent_unexpected_state",
         )
-    ident = params.get("payment_method") or intent["payment_method"]
+    created = "confirm" in params  # then the intent already holds what the parameter named; a token makes a new card
+    ident = intent["payment_method"] if created else params.get("payment_method") or intent["payment_method"]
     if not ident:
         raise refused(
             "You cannot confirm this PaymentIntent because it's missing a payment method.",
             "payment_intent_unexpected_state",
         )
-    method = sandbox.store.get("payment_method", intent["payment_method"] or "")
-    if method is None or (params.get("payment_method") not in (None, method["id"]) and "confirm" not in params):
-        method = payment_method_given(sandbox, ident)
+    method = sandbox.find("payment_method", ident) if created else payment_method_given(sandbox, ident)
     if intent["customer"] and intent["setup_future_usage"] and not method["customer"]:
         attach(sandbox, method, sandbox.find("customer", intent["customer"]))
     error = payments.confirm(sandbox, intent, method, now, off_session=params.get("off_session") in (True, "true"))
@@ -109,7 +108,7 @@ def payment_intent_capture(sandbox: Sandbox, params: Obj, ident: str) -> Obj:
     intent = sandbox.find("payment_intent", ident)
     if intent["status"] != "requires_capture":
         raise refused("This PaymentIntent could not be captured.", "payment_intent_unexpected_state")
-    amount = check_amount(params.get("amount_to_capture", intent["amount_capturable"]), "amount_to_capture")
+    amount = check_amount(params.get("amount_to_capture") or intent["amount_capturable"], "amount_to_capture")
     if amount > intent["amount_capturable"]:
         raise refused("You cannot capture more than was authorized.", "amount_too_large", "amount_to_capture")
     charge = sandbox.find("charge", intent["latest_charge"])

@@ -74,9 +74,10 @@ def edit_items(sandbox: Sandbox, subscription: Obj, given: list[Obj], now: int) 
             start, end = items[0]["current_period_start"], items[0]["current_period_end"]
             item["current_period_start"], item["current_period_end"] = start, end
             continue
-        item = next((item for item in items if item["id"] == entry["id"]), None)
-        if item is None:
+        found = [item for item in items if item["id"] == entry["id"]]
+        if not found:
             raise missing("subscription item", entry["id"], "items[id]")
+        item = found[0]
         if entry.get("deleted"):
             items.remove(item)
             continue
@@ -170,9 +171,10 @@ def subscription_discount_delete(sandbox: Sandbox, params: Obj, ident: str) -> O
 def _owner(sandbox: Sandbox, item_id: str) -> tuple[Obj, Obj]:
     pointer = sandbox.store.get("_item", item_id)
     subscription = sandbox.store.get("subscription", pointer["subscription"]) if pointer else None
-    for item in subscription["items"]["data"] if subscription else []:
-        if item["id"] == item_id:
-            return subscription, item
+    if subscription is not None:
+        for item in subscription["items"]["data"]:
+            if item["id"] == item_id:
+                return subscription, item
     raise missing("subscription_item", item_id)
 
 

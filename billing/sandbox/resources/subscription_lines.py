@@ -42,7 +42,7 @@ def period_lines(
 
 def item_parent(subscription_id: str, item_id: str, *, proration: bool = False) -> Obj:
     """The `parent` of a line that comes from a subscription item."""
-    details = {"invoice_item": None, "proration": proration, "proration_details": {"credited_items": None}}
+    details: Obj = {"invoice_item": None, "proration": proration, "proration_details": {"credited_items": None}}
     details |= {"subscription": subscription_id, "subscription_item": item_id}
     return {"type": "subscription_item_details", "subscription_item_details": details, "invoice_item_details": None}
 

@@ -8,6 +8,7 @@ from billing.sandbox.errors import refused
 from billing.sandbox.periods import add_months, boundary_after, boundary_before
 from billing.sandbox.render import page
 from billing.sandbox.resources import discounts, invoice_items, invoice_state, subscription_state
+from billing.sandbox.resources.catalogue import price_amount
 from billing.sandbox.resources.common import assign, jsonable, merge_metadata, rows_filtered
 from billing.sandbox.resources.payment_methods import payment_method_given
 from billing.sandbox.resources.subscription_items import (
@@ -64,10 +65,7 @@ def start(sandbox: Sandbox, params: Obj, customer: Obj) -> Obj:
 
 def apply_settings(sandbox: Sandbox, subscription: Obj, params: Obj) -> Obj:
     """The settings that create and update share; returns what they were before."""
-    previous = assign(
-        subscription, params, "collection_method days_until_due description cancel_at_period_end off_session"
-    )
-    subscription.pop("off_session", None)
+    previous = assign(subscription, params, "collection_method days_until_due description cancel_at_period_end")
     if "default_payment_method" in params:
         given = params["default_payment_method"]
         previous["default_payment_method"] = subscription["default_payment_method"]
@@ -180,18 +178,13 @@ def _extra_line(sandbox: Sandbox, invoice: Obj, extra: Obj, now: int) -> None:
     price = price_given(sandbox, extra, "add_invoice_items")
     quantity = extra.get("quantity", 1)
     item = sandbox.new("invoiceitem", customer=invoice["customer"], date=now, currency=invoice["currency"])
-    item["amount"] = item["net_amount"] = round_amount(price, quantity)
+    item["amount"] = item["net_amount"] = price_amount(price, quantity)
     item |= {"quantity": quantity, "quantity_decimal": str(quantity), "period": {"start": now, "end": now}}
     product = sandbox.store.get("product", price["product"])
     item |= {"description": product["name"] if product else None, "test_clock": invoice["test_clock"]}
     item["tax_rates"] = tax_rates_of(sandbox, extra.get("tax_rates"))
     item["pricing"] = invoice_state.pricing_of(price, price["unit_amount_decimal"])
     invoice_items.onto_invoice(sandbox, item, invoice)
-
-
-def round_amount(price: Obj, quantity: int) -> int:
-    """Minor units of a quantity at a price."""
-    return invoice_items.price_amount(price, quantity)
 
 
 def _refuse_if_uncollectable(sandbox: Sandbox, subscription: Obj, customer: Obj) -> None:

@@ -251,11 +251,8 @@ def test_sandbox_clock_moves_customers_without_a_test_clock(server: Any, api: An
     server.set_now(FEBRUARY + 60)
 
     invoice = _cycle_invoice(api, subscription)
-    assert (customer.created // 60, invoice.created, invoice.status) == (
-        NEW_YEAR // 60,
-        subscription.created and invoice.created,
-        "draft",
-    )
+    assert NEW_YEAR <= customer.created < NEW_YEAR + 60
+    assert invoice.status == "draft"
     assert invoice.created - subscription.created == FEBRUARY - NEW_YEAR
 
 
