@@ -18,5 +18,5 @@ class DatabaseEmailBackend(BaseEmailBackend):
             if isinstance(message, EmailMultiAlternatives):
                 html = next((str(part[0]) for part in message.alternatives if part[1] == "text/html"), "")
             for address in message.recipients():
-                Mail.objects.create(to=address, subject=message.subject, text=str(message.body), html=html)
+                Mail.objects.create(to=address, subject=str(message.subject), text=str(message.body), html=html)
         return len(email_messages)

@@ -31,7 +31,7 @@ class TenantMiddleware:
                 return self.get_response(request)
             caller = caller_of(request.user, request.session.get(TENANT_SESSION_KEY))  # type: ignore[arg-type]
             request.caller = caller  # type: ignore[attr-defined]
-            if caller.tenant_id is None:
+            if not caller.has_tenant:
                 return self.get_response(request)
             with tenant_scope(caller.tenant_id):
                 return self.get_response(request)

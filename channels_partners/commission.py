@@ -7,7 +7,9 @@ when it is released.
 
 - Percent: base × rate, rounded half away from zero once a line. Flat: the agreed amount once an invoice, split over
   its commissionable lines by amount.
-- An invoice earns only if its commissionable lines sum to more than zero: a trial's zero invoice earns nothing and
+- Lines of credit (negative ones) lower what the charged lines were really paid, in proportion; that is each line's base,
+  and what billing gives back in a full refund.
+- An invoice earns only if its commissionable bases sum to more than zero: a trial's zero invoice earns nothing and
   neither starts nor uses up the term (C6).
 - The term starts with the first invoice that earns. `once` is that invoice; `months` are calendar months from its
   payment, the end excluded; `lifetime` does not end.
@@ -17,7 +19,7 @@ when it is released.
 """
 
 import calendar
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -66,6 +68,7 @@ class Settled:
     amount: int
     currency: str
     at: datetime
+    commissionable: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,14 +120,12 @@ def add_months(at: datetime, months: int) -> datetime:
 
 
 def clawed_back(*, accrued: int, base: int, refunded: int) -> int:
-    """How much of `accrued` a cumulative refund of `refunded` out of `base` takes back: rounded half away from zero,
-    all of it for a full refund or more."""
-    if base == 0 or accrued == 0:
+    """How much of `accrued` a cumulative refund of `refunded` out of `base` takes back: rounded half up, all of it for
+    a full refund or more."""
+    if base == 0:
         return 0
-    share = min(Fraction(abs(refunded), abs(base)), Fraction(1))
-    exact = share * abs(accrued)
-    rounded = int(exact + Fraction(1, 2))
-    return rounded if accrued > 0 else -rounded
+    share = min(Fraction(refunded, base), Fraction(1))
+    return int(share * accrued + Fraction(1, 2))
 
 
 class _Fold:
@@ -141,15 +142,16 @@ class _Fold:
 
     def pay(self, lines: list[Settled]) -> None:
         """An invoice was paid: accrue on each of its lines, and then take back what was refunded before the news."""
-        earns = sum(one.amount for one in lines) > 0 and self._within_term(lines[0])
-        amounts = self._amounts(lines) if earns else [0] * len(lines)
+        bases = _bases(lines)
+        earns = sum(bases) > 0 and self._within_term(lines[0])
+        amounts = self._amounts(bases, lines[0].currency) if earns else [0] * len(lines)
         if earns and self.first_invoice is None:
             self.first_invoice, self.starts_at = lines[0].invoice_id, lines[0].at
-        for one, wanted in zip(lines, amounts, strict=True):
+        for one, base, wanted in zip(lines, bases, amounts, strict=True):
             amount = min(wanted, self._room(one.currency)) if earns else 0
             releases_at = one.at + timedelta(days=self.terms.hold_days)
-            self.lines[one.line_id] = _Line(one.amount, amount, one.currency, releases_at)
-            self._enter("accrual", one, one.amount, amount, self.lines[one.line_id])
+            self.lines[one.line_id] = _Line(base, amount, one.currency, releases_at)
+            self._enter("accrual", one, base, amount, self.lines[one.line_id])
             for refund in self.early_refunds.pop(one.line_id, []):
                 self.refund(refund)
 
@@ -159,11 +161,11 @@ class _Fold:
         if line is None:
             self.early_refunds.setdefault(refund.line_id, []).append(refund)
             return
-        before = min(line.refunded, abs(line.base))
-        line.refunded += abs(refund.amount)
+        before = min(line.refunded, line.base)
+        line.refunded += refund.amount
         total = clawed_back(accrued=line.accrued, base=line.base, refunded=line.refunded)
         taken, line.clawed = total - line.clawed, total
-        self._enter("claw_back", refund, min(line.refunded, abs(line.base)) - before, -taken, line)
+        self._enter("claw_back", refund, min(line.refunded, line.base) - before, -taken, line)
 
     def _enter(self, kind: str, one: Settled, base: int, amount: int, line: _Line) -> None:
         if amount == 0:
@@ -182,11 +184,10 @@ class _Fold:
             return False
         return line.at < add_months(self.starts_at, self.terms.months or 0)
 
-    def _amounts(self, lines: list[Settled]) -> list[int]:
+    def _amounts(self, bases: list[int], currency: str) -> list[int]:
         if self.terms.kind == "percent":
-            return [round_minor(one.amount * self.terms.rate) for one in lines]
-        flat = self._agreed(self.terms.flat, lines[0].currency)
-        return allocate(flat, [max(one.amount, 0) for one in lines])
+            return [round_minor(base * self.terms.rate) for base in bases]
+        return allocate(self._agreed(self.terms.flat, currency), bases)
 
     def _room(self, currency: str) -> int:
         if self.terms.cap is None:
@@ -200,9 +201,12 @@ class _Fold:
         return amounts[currency]
 
 
-def net_by_currency(entries: Iterable[Entry]) -> dict[str, int]:
-    """The sum of entries in each currency."""
-    sums: dict[str, int] = {}
-    for entry in entries:
-        sums[entry.currency] = sums.get(entry.currency, 0) + entry.amount
-    return sums
+def _bases(lines: Sequence[Settled]) -> list[int]:
+    """What each line of an invoice earns on, in minor units: what was really paid for it, nothing for a line of credit
+    or one without commission."""
+    charged = [max(one.amount, 0) for one in lines]
+    credit = min(-sum(min(one.amount, 0) for one in lines), sum(charged))
+    lowered = allocate(credit, charged)
+    return [
+        amount - less if one.commissionable else 0 for one, amount, less in zip(lines, charged, lowered, strict=True)
+    ]

@@ -13,7 +13,7 @@ from accounts.models import TenantKind
 from channels_partners.models import SettlementKind
 from channels_partners.services.attributions import attribution_bind
 from channels_partners.services.clicks import visitor_identify
-from channels_partners.services.commissions import commission_settle, invoice_is_settled, settled_customers
+from channels_partners.services.commissions import commission_settle, settled_customers
 from millrace.kernel import visitors
 from millrace.kernel.audit import Actor
 from millrace.kernel.outbox import Event, subscribe
@@ -57,13 +57,14 @@ def on_invoice_paid(event: Event) -> None:
     by_customer: dict[UUID, list[dict]] = defaultdict(list)
     for line in news["lines"]:
         customer = _uuid(line.get("tenant_id")) or event.tenant_id
-        if line["commissionable"] and customer is not None:
+        if customer is not None:
             by_customer[customer].append(
                 {
                     "line_id": UUID(line["line_id"]),
                     "amount": line["amount"],
                     "currency": news["currency"],
                     "stream": line.get("stream", ""),
+                    "commissionable": line["commissionable"],
                 }
             )
     invoice_id = UUID(news["invoice_id"])
@@ -91,10 +92,7 @@ def on_dispute_lost(event: Event) -> None:
 
 
 def _money_went_back(event: Event, kind: str, source_name: str) -> None:
-    """Claw back on the lines that were settled; where the payment's news is still on its way, keep the refund for it.
-
-    A line that was paid for and is not among the settled ones is not commissionable: nothing to take back.
-    """
+    """Claw back on the lines that were settled; where the payment's news is still on its way, keep the refund for it."""
     news = event.payload
     source_id, invoice_id = UUID(news[source_name]), UUID(news["invoice_id"])
     known = settled_customers(invoice_id, [UUID(line["line_id"]) for line in news["lines"]])
@@ -104,12 +102,11 @@ def _money_went_back(event: Event, kind: str, source_name: str) -> None:
         customer, currency, stream = known.get(line_id) or (
             _uuid(line.get("tenant_id")) or event.tenant_id, news.get("currency", ""), line.get("stream", ""),
         )  # fmt: skip
-        if customer is None or (line_id not in known and invoice_is_settled(invoice_id, customer)):
-            continue
-        amount = abs(line["amount"])
-        by_customer[customer].append(
-            {"line_id": line_id, "amount": amount, "currency": currency, "stream": stream}
-        )  # fmt: skip
+        if customer is not None:
+            by_customer[customer].append(
+                {"line_id": line_id, "amount": abs(line["amount"]), "currency": currency, "stream": stream,
+                 "commissionable": True}
+            )  # fmt: skip
     for customer, lines in by_customer.items():
         at = datetime.fromisoformat(news["at"])
         commission_settle(tenant_id=customer, kind=kind, source_id=source_id, invoice_id=invoice_id, lines=lines, at=at)

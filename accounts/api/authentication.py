@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from django.http import HttpResponse
 from django.middleware.csrf import CsrfViewMiddleware
 from rest_framework.authentication import BaseAuthentication
 from rest_framework.request import Request
@@ -69,7 +70,7 @@ def _caller_at(user: User, place: Membership | None) -> Caller:
 
 
 def _enforce_csrf(request: Request) -> None:
-    check = CsrfViewMiddleware(lambda _: None)
+    check: Any = CsrfViewMiddleware(lambda _: HttpResponse())
     check.process_request(request._request)
     if refusal := check.process_view(request._request, None, (), {}):
         raise CsrfFailed(f"Send the csrftoken cookie's value as X-CSRFToken ({refusal.reason_phrase}).")

@@ -157,5 +157,5 @@ class AuditEntrySerializer(Serializer):
     actor = serializers.CharField(read_only=True)
     action = serializers.CharField(read_only=True)
     target = serializers.CharField(read_only=True)
-    data = serializers.DictField(read_only=True)
+    data = serializers.DictField(read_only=True)  # type: ignore[assignment]
     created_at = serializers.DateTimeField(read_only=True)

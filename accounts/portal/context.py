@@ -1,5 +1,7 @@
 """What the frame of every page knows of the person: the organisations they may switch between."""
 
+from typing import Any
+
 from django.conf import settings
 from django.http import HttpRequest
 from django.utils.functional import SimpleLazyObject
@@ -12,5 +14,5 @@ def places(request: HttpRequest) -> dict:
     """`tenants`: the person's memberships, read only where a template asks for them; `keeps_mail`: whether mail is kept
     at /dev/mail/ instead of sent."""
     caller = getattr(request, "caller", None)
-    own = SimpleLazyObject(lambda: memberships_of(caller.user)) if caller else []
+    own: Any = SimpleLazyObject(lambda: memberships_of(caller.user)) if caller else []
     return {"tenants": own, "keeps_mail": settings.EMAIL_BACKEND == DATABASE_MAILBOX}

@@ -35,7 +35,9 @@ class KeyForm(forms.Form):
     def __init__(self, *args: object, tenant_kind: str, **kwargs: object) -> None:
         super().__init__(*args, **kwargs)  # type: ignore[arg-type]
         hidden = set() if tenant_kind == "partner" else {"partner", "reseller"}
-        self.fields["scopes"].choices = [(scope, f"{scope}: {_WHAT[scope]}") for scope in SCOPES if scope not in hidden]
+        self.fields["scopes"].choices = [  # type: ignore[attr-defined]
+            (scope, f"{scope}: {_WHAT[scope]}") for scope in SCOPES if scope not in hidden
+        ]
 
 
 @page("keys.read", post="keys.write")

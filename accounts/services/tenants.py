@@ -1,5 +1,7 @@
 """Tenants: made, renamed, suspended, resumed, closed."""
 
+from uuid import UUID
+
 from django.db import transaction
 from django.utils.text import slugify
 
@@ -60,7 +62,7 @@ def tenant_rename(*, tenant: Tenant, name: str, actor: Actor) -> Tenant:
     return locked
 
 
-def tenant_set_state(*, tenant_id: object, state: str, actor: Actor, reason: str = "") -> Tenant:
+def tenant_set_state(*, tenant_id: UUID, state: str, actor: Actor, reason: str = "") -> Tenant:
     """Move a tenant to a state that its present one allows. To the present one: nothing happens.
 
     Announces `tenant.state_changed {before, after, reason}`.

@@ -57,7 +57,7 @@ class Invoice(TenantModel):
     amount_paid = models.BigIntegerField(default=0)
     hosted_url = models.URLField(max_length=1000, blank=True, default="")
     payment_intent_id = models.CharField(max_length=64, blank=True, default="", db_index=True)
-    charge_id = models.CharField(max_length=64, blank=True, default="", db_index=True)
+    attempt_count = models.PositiveIntegerField(default=0)
     # When its usage was rated: from then on, usage that comes late belongs to the next invoice.
     rated_at = models.DateTimeField(null=True)
     finalized_at = models.DateTimeField(null=True)

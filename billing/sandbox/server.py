@@ -17,7 +17,7 @@ from billing.sandbox.core import Sandbox
 from billing.sandbox.resources.events import endpoint_new
 from billing.sandbox.webhooks import RETRY_SECONDS
 
-DEFAULT_SECRET = "sk_test_millrace_sandbox"  # noqa: S105 - a key for nothing but this sandbox
+DEFAULT_SECRET = "sk_test_millrace"  # noqa: S105 - a key for nothing but this sandbox
 FAULTS = ("double", "delay", "reorder", "fail", "api_500", "api_lost")
 
 

@@ -35,6 +35,8 @@ class SettledLine(TenantModel):
     stream = models.CharField(max_length=24, default="", blank=True)
     amount = models.BigIntegerField()
     currency = models.CharField(max_length=3)
+    # Lines that earn nothing are kept too: credit among them lowers what the others were really paid.
+    commissionable = models.BooleanField(default=True)
     occurred_at = models.DateTimeField()
 
     class Meta:

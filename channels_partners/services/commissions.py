@@ -30,8 +30,8 @@ from millrace.kernel.tenancy import platform_scope
 def commission_settle(
     *, tenant_id: UUID, kind: str, source_id: UUID, invoice_id: UUID, lines: Sequence[dict], at: datetime
 ) -> list[CommissionEntry]:
-    """Take in what happened to one customer's lines, `[{line_id, amount, currency, stream}]` in ex-tax minor units,
-    and write the entries that follow. Safe to repeat. Answers the new entries.
+    """Take in what happened to one customer's lines, `[{line_id, amount, currency, stream, commissionable}]` in
+    ex-tax minor units, and write the entries that follow. Safe to repeat. Answers the new entries.
 
     AttributionMissing when the customer is not bound yet: the news comes again later.
     """
@@ -54,6 +54,7 @@ def commission_settle(
                 stream=line["stream"],
                 amount=line["amount"],
                 currency=line["currency"],
+                commissionable=line["commissionable"],
                 occurred_at=at,
             )
             for number, line in enumerate(fresh, start=1)
@@ -94,7 +95,16 @@ def commission_catch_up(*, attribution: Attribution) -> list[CommissionEntry]:
 def entries_due(attribution: Attribution) -> list[Entry]:
     """All entries that the frozen terms make of the attribution's settled lines, written or not."""
     settled = [
-        Settled(one.kind, one.source_id, one.invoice_id, one.line_id, one.amount, one.currency, one.occurred_at)
+        Settled(
+            one.kind,
+            one.source_id,
+            one.invoice_id,
+            one.line_id,
+            one.amount,
+            one.currency,
+            one.occurred_at,
+            one.commissionable,
+        )
         for one in attribution.settled_lines.order_by("sequence")
     ]
     return entries_of(Terms.from_json(attribution.terms_snapshot), settled)
@@ -104,11 +114,6 @@ def settled_customers(invoice_id: UUID, line_ids: Sequence[UUID]) -> dict[UUID, 
     """Of an invoice's lines, those whose payment was taken in: line → (customer, currency, stream)."""
     paid = SettledLine.objects.filter(invoice_id=invoice_id, line_id__in=line_ids, kind=SettlementKind.PAID)
     return {one.line_id: (one.tenant_id, one.currency, one.stream) for one in paid}
-
-
-def invoice_is_settled(invoice_id: UUID, tenant_id: UUID) -> bool:
-    """Whether the payment of a customer's invoice was taken in."""
-    return SettledLine.objects.filter(invoice_id=invoice_id, tenant_id=tenant_id, kind=SettlementKind.PAID).exists()
 
 
 def _locked(tenant_id: UUID) -> Attribution | None:

@@ -9,6 +9,7 @@ from django.contrib.postgres.constraints import ExclusionConstraint
 from django.contrib.postgres.fields import RangeOperators
 from django.db import models
 from django.db.models import F, Func, Q
+from django.db.models.expressions import CombinedExpression
 
 from millrace.kernel.models import Model, TenantModel
 
@@ -67,7 +68,7 @@ class SegmentKind(models.TextChoices):
     SERVING = "serving"
 
 
-def _on_lane(name: str) -> F:
+def _on_lane(name: str) -> CombinedExpression:
     return F("session_lane") * models.Value(LANE_WIDTH_MS) + F(name)
 
 

@@ -15,4 +15,9 @@ app.autodiscover_tasks()
 app.conf.beat_schedule = {
     "drain-outbox": {"task": "kernel.drain_outbox", "schedule": schedule(5), "options": {"expires": 10}},
     "reap-jobs": {"task": "mlops.reap", "schedule": schedule(15), "options": {"expires": 15}},
+    "handle-stripe-events": {
+        "task": "billing.handle_stripe_events",
+        "schedule": schedule(10),
+        "options": {"expires": 20},
+    },
 }

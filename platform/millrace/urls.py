@@ -4,6 +4,7 @@ from django.urls import include, path
 from django_prometheus.exports import ExportToDjangoView
 from drf_spectacular.views import SpectacularJSONAPIView, SpectacularSwaggerView
 
+from billing.stripe.webhooks import stripe_webhook
 from millrace.api import probes
 
 handler404 = "millrace.api.problems.page_not_found"
@@ -27,6 +28,7 @@ urlpatterns = [
     path("v1/", include("billing.api.urls")),
     path("v1/", include("mlops.api.urls")),
     path("v1/", include("channels_partners.api.urls")),
+    path("webhooks/stripe", stripe_webhook, name="stripe-webhook"),
     path("accounts/", include("allauth.urls")),
     path("_allauth/", include("allauth.headless.urls")),
     path("", include("millrace.portal.urls")),

@@ -1,15 +1,17 @@
 """The arithmetic of commissions."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from uuid import UUID, uuid4
 
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from channels_partners.commission import Settled, Terms, add_months, clawed_back, entries_of
 from channels_partners.errors import CurrencyNotInTerms
+from millrace.kernel.money import allocate
 
 AT = datetime(2026, 1, 28, tzinfo=UTC)
 TWENTY = Terms("percent", rate=Decimal("0.2"), hold_days=30)
@@ -109,22 +111,47 @@ def test_months_end_on_the_last_day_of_short_months() -> None:
 
 
 @given(
-    base=st.integers(-(10**12), 10**12).filter(bool),
-    rate=st.decimals(0, 1, places=6),
-    parts=st.lists(st.integers(0, 10**12), max_size=8),
+    base=st.integers(1, 10**12), rate=st.decimals(0, 1, places=6), parts=st.lists(st.integers(0, 10**12), max_size=8)
 )
 def test_c1_claw_backs_never_exceed_what_was_accrued_and_a_full_refund_returns_all(
     base: int, rate: Decimal, parts: list[int]
 ) -> None:
-    accrued = sum(amounts(Terms("percent", rate=rate), paid(abs(base))))
+    accrued = sum(amounts(Terms("percent", rate=rate), paid(base)))
     running, last = 0, 0
     for part in parts:
         running += part
-        taken = clawed_back(accrued=accrued, base=abs(base), refunded=running)
+        taken = clawed_back(accrued=accrued, base=base, refunded=running)
         assert last <= taken <= accrued
         last = taken
-    assert clawed_back(accrued=accrued, base=abs(base), refunded=abs(base)) == accrued
-    assert clawed_back(accrued=-accrued, base=-abs(base), refunded=-abs(base)) == -accrued
+    assert clawed_back(accrued=accrued, base=base, refunded=base) == accrued
+
+
+def given_back_by_billing(lines: list[Settled]) -> list[Settled]:
+    """A full refund, as billing splits it: credit lowers what each charged line was really paid."""
+    charged = [line for line in lines if line.amount > 0]
+    credit = -sum(line.amount for line in lines if line.amount < 0)
+    lowered = allocate(credit, [line.amount for line in charged]) if charged else []
+    return [back(line, line.amount - less) for line, less in zip(charged, lowered, strict=True)]
+
+
+invoices = st.lists(st.tuples(st.integers(-500, 10_000), st.booleans()), min_size=1, max_size=6)
+
+
+@given(lines=invoices, rate=st.decimals(0, 1, places=4), flat=st.booleans())
+def test_c1_c3_a_full_refund_leaves_nothing_even_with_credit_on_the_invoice(
+    lines: list[tuple[int, bool]], rate: Decimal, flat: bool
+) -> None:
+    terms = Terms("flat", flat={"CNY": 777}) if flat else Terms("percent", rate=rate)
+    invoice = [
+        replace(line, commissionable=ok) for line, (_, ok) in zip(paid(*(a for a, _ in lines)), lines, strict=True)
+    ]
+    assume(sum(line.amount for line in invoice) >= 0)
+    per_line: dict[UUID, int] = {}
+
+    for entry in entries_of(terms, invoice + given_back_by_billing(invoice)):
+        per_line[entry.line_id] = per_line.get(entry.line_id, 0) + entry.amount
+
+    assert not any(per_line.values())
 
 
 @given(
@@ -132,9 +159,7 @@ def test_c1_claw_backs_never_exceed_what_was_accrued_and_a_full_refund_returns_a
     refunds=st.lists(st.tuples(st.integers(0, 4), st.integers(0, 12_000)), max_size=6),
     cap=st.none() | st.integers(1, 5_000),
 )
-def test_news_folds_the_same_whatever_comes_after(
-    lines: list[int], refunds: list[tuple[int, int]], cap: int | None
-) -> None:
+def test_what_is_written_never_has_to_change(lines: list[int], refunds: list[tuple[int, int]], cap: int | None) -> None:
     terms = Terms("percent", rate=Decimal("0.2"), cap={"CNY": cap} if cap else None)
     invoice = paid(*lines)
     settled = invoice + [back(invoice[index % len(lines)], amount) for index, amount in refunds]
@@ -142,13 +167,15 @@ def test_news_folds_the_same_whatever_comes_after(
 
     for length in range(len(lines), len(settled) + 1):
         part = entries_of(terms, settled[:length])
-        assert whole[: len(part)] == part  # what is written never has to change
-    net = {line.line_id: 0 for line in invoice}
-    for entry in whole:
-        net[entry.line_id] += entry.amount
-    assert all(value * line.amount >= 0 for line, value in zip(invoice, net.values(), strict=True))
-    if cap and min(lines) >= 0:
-        assert sum(net.values()) <= cap
+        assert whole[: len(part)] == part
+        assert 0 <= sum(entry.amount for entry in part) <= (cap or 10**9)
+
+
+def test_credit_lowers_the_base_and_lines_without_commission_earn_nothing() -> None:
+    invoice = paid(1000, 1000, -200)
+    invoice[1] = replace(invoice[1], commissionable=False)
+
+    assert amounts(TWENTY, invoice) == [180]
 
 
 def test_terms_survive_their_snapshot() -> None:

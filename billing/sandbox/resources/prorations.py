@@ -1,7 +1,7 @@
 """Prorations: credit for the unused rest of a period, charge for the rest of it at the new price, by the second."""
 
 from billing.sandbox.core import Sandbox
-from billing.sandbox.periods import prorate
+from billing.sandbox.periods import boundary_before, prorate
 from billing.sandbox.resources import invoice_items
 from billing.sandbox.resources.catalogue import price_amount
 from billing.sandbox.resources.subscription_items import period_of
@@ -24,14 +24,21 @@ def prorate_items(sandbox: Sandbox, subscription: Obj, before: list[Obj], after:
 
 
 def shares(sandbox: Sandbox, subscription: Obj, before: list[Obj], after: list[Obj], now: int) -> list[Obj]:
-    """The items of a change, not stored; trials and ended periods owe nothing."""
+    """The items of a change, not stored; trials, ended periods and periods that nobody was billed for owe nothing.
+
+    Shares are of a whole interval, so that a first period cut short by the anchor gives back what it cost and no more.
+    """
     start, end = period_of(subscription)
-    if subscription["status"] == "trialing" or not start <= now < end:
+    if subscription["status"] == "trialing" or subscription["latest_invoice"] is None or not start <= now < end:
         return []
+    billed = (before or after)[0]["price"]["recurring"] if before or after else None
+    if billed is None:
+        return []
+    begin = boundary_before(subscription["billing_cycle_anchor"], billed["interval"], billed["interval_count"], end)
     made = []
     for sign, items, words in ((-1, before, "Unused time on"), (1, after, "Remaining time on")):
         for item in items:
-            amount = sign * prorate(price_amount(item["price"], item["quantity"]), now, end, start, end)
+            amount = sign * prorate(price_amount(item["price"], item["quantity"]), now, end, begin, end)
             text = f"{words} {product_name(sandbox, item['price'])} after {date_text(now)}"
             made.append(
                 invoice_items.proration_item(

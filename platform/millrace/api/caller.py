@@ -5,6 +5,7 @@ from typing import Any
 from uuid import UUID
 
 from millrace.kernel.audit import Actor
+from millrace.kernel.errors import Forbidden
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,9 +23,16 @@ class Caller:
     is_authenticated = True
 
     @property
-    def tenant_id(self) -> UUID | None:
-        """The tenant acted for."""
-        return self.tenant.pk if self.tenant is not None else None
+    def has_tenant(self) -> bool:
+        """Whether there is a tenant to act for; a person may belong to none yet."""
+        return self.tenant is not None
+
+    @property
+    def tenant_id(self) -> UUID:
+        """The tenant acted for; Forbidden where there is none, which a permission of a tenant's rules out before."""
+        if self.tenant is None:
+            raise Forbidden("Choose a tenant first.")
+        return self.tenant.pk
 
     @property
     def throttle_key(self) -> str:

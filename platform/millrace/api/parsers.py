@@ -1,5 +1,6 @@
 """JSON in: strict, bounded, and never a stack trace for what a stranger may send."""
 
+from collections.abc import Mapping
 from typing import IO, Any
 
 import msgspec
@@ -25,7 +26,7 @@ class StrictJSONParser(BaseParser):
 
     media_type = "application/json"
 
-    def parse(self, stream: IO[bytes], media_type: str | None = None, parser_context: dict | None = None) -> Any:
+    def parse(self, stream: IO[bytes], media_type: str | None = None, parser_context: Mapping | None = None) -> Any:
         """The decoded body; ParseError (400 `malformed`) or TooLarge (413) otherwise."""
         limit = settings.DATA_UPLOAD_MAX_MEMORY_SIZE
         raw = stream.read(limit + 1)

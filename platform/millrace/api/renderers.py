@@ -1,5 +1,6 @@
 """JSON out: compact, with times in RFC 3339 UTC and exact decimals as strings."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
@@ -15,6 +16,8 @@ class JSONRenderer(BaseRenderer):
     format = "json"
     charset = None
 
-    def render(self, data: Any, accepted_media_type: str | None = None, renderer_context: dict | None = None) -> bytes:
+    def render(
+        self, data: Any, accepted_media_type: str | None = None, renderer_context: Mapping | None = None
+    ) -> bytes:
         """UTF-8 JSON; nothing at all for no data (204)."""
         return b"" if data is None else _encoder.encode(data)

@@ -22,15 +22,17 @@ class CallerThrottle(BaseThrottle):
 
     def allow_request(self, request: Request, view: Any) -> bool:
         """Counts the request; raises TooManyRequests over the limit."""
-        known = isinstance(request.auth, Caller)
-        limit = settings.API_RATE_PER_MINUTE if known else settings.ANONYMOUS_RATE_PER_MINUTE
-        name = request.auth.throttle_key if known else f"ip:{client_address(request)}"
+        caller: Any = request.auth
+        if isinstance(caller, Caller):
+            limit, name = settings.API_RATE_PER_MINUTE, caller.throttle_key
+        else:
+            limit, name = settings.ANONYMOUS_RATE_PER_MINUTE, f"ip:{client_address(request)}"
         now = time.time()
         window = int(now // _WINDOW_SECONDS)
         key = f"millrace:rate:{name}:{window}"
         used = _count(key)
         reset = max(1, round((window + 1) * _WINDOW_SECONDS - now))
-        request.rate_limit = (limit, max(0, limit - used), reset)
+        view.rate_limit = (limit, max(0, limit - used), reset)
         if used > limit:
             raise TooManyRequests(f"{limit} requests a minute are allowed.", retry_after=reset)
         return True

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from contextlib import ExitStack
-from typing import Any
+from typing import Any, cast
 
 from django.db.models import QuerySet
 from rest_framework.request import Request
@@ -31,7 +31,7 @@ class ApiView(APIView):
     @property
     def caller(self) -> Caller:
         """Who calls."""
-        return self.request.auth
+        return cast(Caller, self.request.auth)
 
     def dispatch(self, request: Any, *args: Any, **kwargs: Any) -> Any:
         """DRF's dispatch within a fresh scope: nothing leaks in from, or out to, another request (T3)."""
@@ -42,7 +42,7 @@ class ApiView(APIView):
     def perform_authentication(self, request: Request) -> None:
         """Identify the caller, then see with its tenant's eyes only."""
         super().perform_authentication(request)
-        if isinstance(request.auth, Caller) and request.auth.tenant_id:
+        if isinstance(request.auth, Caller) and request.auth.has_tenant:
             self.scope.enter_context(tenant_scope(request.auth.tenant_id))
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
@@ -63,13 +63,13 @@ class ApiView(APIView):
         self.check_permissions(request)
         method = (request.method or "").lower()
         keyed = request.method in self.idempotent and idempotency.key_of(request)
-        if keyed and hasattr(self, method) and isinstance(request.auth, Caller) and request.auth.tenant_id:
+        if keyed and hasattr(self, method) and isinstance(request.auth, Caller) and request.auth.has_tenant:
             setattr(self, method, self._once(request, getattr(self, method)))
 
     def finalize_response(self, request: Request, response: Any, *args: Any, **kwargs: Any) -> Any:
         """Add the rate limit's fields."""
         response = super().finalize_response(request, response, *args, **kwargs)
-        if limits := getattr(request, "rate_limit", None):
+        if limits := getattr(self, "rate_limit", None):
             limit, remaining, reset = limits
             response["RateLimit-Limit"] = str(limit)
             response["RateLimit-Remaining"] = str(remaining)

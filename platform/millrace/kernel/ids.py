@@ -16,7 +16,7 @@ def uuid7() -> UUID:
 
 def typeid(prefix: str, value: UUID) -> str:
     """The public spelling of an identifier, as in `typeid("job", …) == "job_01h4…"`."""
-    return str(TypeID.from_uuid(prefix=prefix, suffix=value))
+    return str(TypeID.from_uuid(prefix=prefix, suffix=value))  # type: ignore[arg-type]
 
 
 def parse(prefix: str, text: object) -> UUID:

@@ -41,10 +41,10 @@ def add(section: str, *entries: Entry) -> None:
 def entries_for(caller: Any, path: str) -> list[dict]:
     """The sections that this caller sees: `{"name", "links": [{"label", "url", "is_current"}]}`; the link whose address
     is the longest beginning of `path` is the current one."""
-    shown = []
+    shown: list[dict[str, Any]] = []
     for name in SECTIONS:
         visible = [entry for entry in _sections[name].values() if entry.is_for(caller)]
-        links = [
+        links: list[dict[str, Any]] = [
             {"label": entry.label, "url": reverse(entry.url_name), "is_current": False}
             for entry in sorted(visible, key=lambda entry: (entry.order, entry.label))
         ]

@@ -29,7 +29,7 @@ def add(panel: Panel) -> None:
 def rendered(request: HttpRequest) -> list[str]:
     """The panels that the caller may see, as HTML, in order."""
     caller = request.caller  # type: ignore[attr-defined]
-    shown = []
+    shown: list[str] = []
     for panel in sorted(_panels.values(), key=lambda panel: panel.order):
         if panel.permission not in caller.permissions:
             continue

@@ -77,8 +77,8 @@ def duration(milliseconds: Any) -> str:
     minutes, rest = divmod(seconds, 60)
     if minutes < 60:
         return f"{minutes:.0f}{_NBSP}min {rest:.0f}{_NBSP}s"
-    hours, minutes = divmod(int(minutes), 60)
-    return f"{hours:,}{_NBSP}h {minutes}{_NBSP}min"
+    hours, left = divmod(int(minutes), 60)
+    return f"{hours:,}{_NBSP}h {left}{_NBSP}min"
 
 
 @register.filter

@@ -1,9 +1,8 @@
 """`manage.py migrate`: makes the roles, then migrates as the owner (the app's role may not change tables)."""
 
-from argparse import ArgumentParser
 from typing import Any
 
-from django.core.management.base import CommandError
+from django.core.management.base import CommandError, CommandParser
 from django.core.management.commands.migrate import Command as DjangoMigrate
 from django.db import connections
 
@@ -13,7 +12,7 @@ from millrace.kernel.roles import ensure_roles
 class Command(DjangoMigrate):
     """Django's command, over the owner's connection unless told otherwise."""
 
-    def add_arguments(self, parser: ArgumentParser) -> None:
+    def add_arguments(self, parser: CommandParser) -> None:
         super().add_arguments(parser)
         parser.set_defaults(database="owner")
 

@@ -1,0 +1,59 @@
+"""Refunds: asked for here, carried out by Stripe, posted when it says so."""
+
+from uuid import UUID
+
+from django.db import transaction
+from django.db.models import Q, Sum
+
+from billing.errors import NotRefundable
+from billing.models import Invoice, InvoiceStatus, Refund
+from billing.stripe.client import for_the_caller
+from billing.stripe.reversals import refund_send
+from millrace.kernel.audit import Actor, record
+from millrace.kernel.money import Money
+from millrace.kernel.tenancy import platform_scope
+
+_WITHOUT_EFFECT = ("failed", "canceled")
+
+
+@platform_scope(reason="refunds are the platform's to give")
+def refund_create(*, invoice_id: UUID, amount: int, actor: Actor, reason: str, refund_id: UUID | None = None) -> Refund:
+    """Give `amount` minor units (tax included) of a paid invoice back. NotRefundable when more is asked than is left.
+
+    The request is stored first and then sent; `refund_id` names one that was stored and maybe not sent, so that
+    asking again is safe. Not within a transaction: it talks to Stripe.
+    """
+    refund = _request(invoice_id, amount, actor, reason, refund_id)
+    with for_the_caller():
+        return refund_send(refund)
+
+
+def _request(invoice_id: UUID, amount: int, actor: Actor, reason: str, refund_id: UUID | None) -> Refund:
+    with transaction.atomic():
+        invoice = Invoice.objects.select_for_update(of=("self",)).get(pk=invoice_id)
+        if refund_id is not None:
+            known = Refund.objects.select_related("invoice").filter(pk=refund_id, invoice=invoice).first()
+            if known is not None:
+                return known
+        given = invoice.refunds.filter(~Q(status__in=_WITHOUT_EFFECT)).aggregate(total=Sum("amount"))["total"] or 0
+        left = invoice.amount_paid - given
+        if invoice.status != InvoiceStatus.PAID or not invoice.payment_intent_id:
+            raise NotRefundable("Only a paid invoice can be refunded.", field="invoice")
+        if not 1 <= amount <= left:
+            raise NotRefundable(f"{Money(left, invoice.currency)} can be refunded.", field="amount")
+        if invoice.disputes.exclude(status="won").exists():
+            raise NotRefundable("The payment is disputed: the bank decides.", field="invoice")
+        made = Refund(
+            tenant_id=invoice.tenant_id,
+            invoice=invoice,
+            amount=amount,
+            currency=invoice.currency,
+            reason=reason[:200],
+            requested_by=str(actor),
+        )
+        if refund_id is not None:
+            made.id = refund_id
+        made.save(force_insert=True)
+        data = {"amount": amount, "reason": reason}
+        record(actor=actor, action="refund.create", target=made, tenant_id=invoice.tenant_id, data=data)
+    return made

@@ -1,0 +1,1 @@
+"""The rail: the only place that imports Stripe's SDK."""

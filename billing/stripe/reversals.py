@@ -1,0 +1,112 @@
+"""Refunds and disputes: found by their payment, mirrored, and posted once their money has moved."""
+
+from typing import Any
+
+from django.db import transaction
+
+from billing.models import Dispute, Invoice, Refund, StripeEvent
+from billing.services.settlement import dispute_post, refund_post
+from billing.stripe.client import client, once, plain
+from billing.stripe.handlers import Ignored
+from billing.stripe.invoice_mirror import invoice_sync
+from billing.stripe.mirrors import certain, ident, mirror_lock, uuid_in
+from millrace.kernel import clock
+
+
+class NotYetPaid(RuntimeError):
+    """The invoice that the money goes back on is not known as paid yet: the event is tried again later."""
+
+
+def on_refund(event: StripeEvent) -> None:
+    """A refund was made or changed."""
+    refund_sync(event.object_id)
+
+
+def on_charge_refunded(event: StripeEvent) -> None:
+    """A charge was refunded: each refund of it is looked at, since the event names none."""
+    for found in client().v1.refunds.list({"charge": event.object_id, "limit": 100}).auto_paging_iter():
+        refund_sync(found.id)
+
+
+def on_dispute(event: StripeEvent) -> None:
+    """A dispute was opened, changed or decided."""
+    dispute_sync(event.object_id)
+
+
+def refund_sync(stripe_id: str) -> Refund:
+    """Mirror a refund; post it when it has succeeded."""
+    with transaction.atomic():
+        mirror_lock(stripe_id)
+        found = plain(client().v1.refunds.retrieve(stripe_id))
+        asked_for = uuid_in(found.get("metadata"), "refund_id")
+        refund = Refund.objects.filter(stripe_id=stripe_id).first() or Refund.objects.filter(pk=asked_for).first()
+        if refund is None:
+            refund = Refund(stripe_id=stripe_id, amount=found["amount"], currency=found["currency"].upper())
+            refund.invoice = _invoice_of(found)
+            refund.tenant_id = refund.invoice.tenant_id
+            refund.reason = found.get("reason") or ""
+            refund.requested_by = "stripe"
+        refund.stripe_id, refund.status = stripe_id, found["status"] or "pending"
+        refund.save()
+        if refund.status == "succeeded":
+            refund.invoice = _settled(refund.invoice)
+            refund_post(refund, certain(found["created"]))
+    return refund
+
+
+def refund_send(refund: Refund) -> Refund:
+    """Ask Stripe for the refund; the same one however often it is asked for."""
+    params: dict[str, Any] = {
+        "payment_intent": refund.invoice.payment_intent_id,
+        "amount": refund.amount,
+        "metadata": {"refund_id": str(refund.pk), "tenant_id": str(refund.tenant_id)},
+    }
+    made = client().v1.refunds.create(params, once(f"refund:{refund.pk}"))  # type: ignore[arg-type]
+    return refund_sync(made.id)
+
+
+def dispute_sync(stripe_id: str) -> Dispute:
+    """Mirror a dispute; post what its state says of the money."""
+    with transaction.atomic():
+        mirror_lock(stripe_id)
+        found = plain(client().v1.disputes.retrieve(stripe_id))
+        dispute = Dispute.objects.filter(stripe_id=stripe_id).first()
+        if dispute is None:
+            invoice = _invoice_of(found)
+            dispute = Dispute(
+                stripe_id=stripe_id,
+                invoice=invoice,
+                tenant_id=invoice.tenant_id,
+                amount=found["amount"],
+                currency=found["currency"].upper(),
+            )
+        before = dispute.status
+        dispute.status, dispute.reason = found["status"], found["reason"] or ""
+        dispute.save()
+        dispute.invoice = _settled(dispute.invoice)
+        dispute_post(dispute, certain(found["created"]) if not before else clock.now())
+    return dispute
+
+
+def _settled(invoice: Invoice) -> Invoice:
+    """The invoice, posted as paid: money cannot go back in our books before it came."""
+    if invoice.settled_at is None:
+        invoice = invoice_sync(invoice.stripe_id).invoice
+    if invoice.settled_at is None:
+        raise NotYetPaid(f"{invoice.stripe_id} is {invoice.status}")
+    # One reversal of an invoice at a time: each is split over what the others left.
+    return Invoice.objects.select_for_update(of=("self",)).get(pk=invoice.pk)
+
+
+def _invoice_of(found: dict[str, Any]) -> Invoice:
+    intent = ident(found.get("payment_intent"))
+    if not intent:
+        raise Ignored("it concerns no payment of an invoice")
+    known = Invoice.objects.filter(payment_intent_id=intent).first()
+    if known is not None:
+        return known
+    params: dict[str, Any] = {"payment": {"type": "payment_intent", "payment_intent": intent}, "limit": 1}
+    payments = client().v1.invoice_payments.list(params)  # type: ignore[arg-type]
+    if not payments.data:
+        raise Ignored("its payment is of no invoice")
+    return invoice_sync(ident(plain(payments.data[0])["invoice"])).invoice
