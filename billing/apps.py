@@ -9,4 +9,4 @@ class BillingConfig(AppConfig):
     name = "billing"
 
     def ready(self) -> None:
-        from billing import subscribers  # noqa: F401 - registers the listeners
+        from billing import reconcile, subscribers  # noqa: F401 - registers checks and listeners
