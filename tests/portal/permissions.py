@@ -14,6 +14,10 @@ def _dataset(tenant: Tenant) -> dict[str, str]:
 
 
 ROWS = [
+    Row("GET", "/pricing/", "public"),
+    Row("GET", "/usage/", "usage.read"),
+    Row("GET", "/billing/", "billing.read"),
+    Row("POST", "/billing/spend-limit", "billing.write"),
     Row("GET", "/datasets/", "data.read"),
     Row("GET", "/datasets/new/", "data.read"),
     Row("POST", "/datasets/new/", "data.write"),

@@ -15,7 +15,7 @@ from django.utils.safestring import SafeString, mark_safe
 
 from millrace.kernel.ids import typeid
 from millrace.kernel.money import Money, exponent
-from millrace.portal import charts, origins
+from millrace.portal import charts, meters, origins
 
 register = template.Library()
 _NBSP = "\u00a0"
@@ -27,8 +27,6 @@ _TONES = {
     "alarm": {"failed", "aborted", "suspended", "disputed", "invalid", "unpaid", "rejected"},
     "off": {"canceled", "closed", "revoked", "expired", "void", "archived", "draft", "withdrawn"},
 }  # fmt: skip
-_METER_UNITS = {"gpu_ms": "ms", "cpu_ms": "ms", "predictions": "predictions", "prediction_items": "items",
-                "storage_byte_hours": "byte-hours"}  # fmt: skip
 
 
 @register.filter
@@ -60,10 +58,16 @@ def quantity(value: Any, meter: str = "") -> SafeString | str:
     """A metered integer with its meter's unit: `412,870 ms`."""
     if value is None or value == "":
         return "–"
-    unit = _METER_UNITS.get(meter.partition(":")[0], "")
-    if not unit:
+    words = meters.words_of(meter)
+    if words is None:
         return number(value)
-    return format_html('<span class="nowrap">{} <span class="unit">{}</span></span>', number(value), unit)
+    return format_html('<span class="nowrap">{} <span class="unit">{}</span></span>', number(value), words.unit)
+
+
+@register.filter
+def meter_name(meter: str) -> str:
+    """`GPU time, h100` of `gpu_ms:h100`."""
+    return meters.label(meter)
 
 
 @register.filter
