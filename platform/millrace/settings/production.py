@@ -12,6 +12,7 @@ if len(SECRET_KEY) < 32:
 ALLOWED_HOSTS = env.items("ALLOWED_HOSTS")
 if not ALLOWED_HOSTS:
     raise ImproperlyConfigured("Set ALLOWED_HOSTS to the host names that this site answers for.")
+PUBLIC_BASE_URL = env.text("PUBLIC_BASE_URL").rstrip("/")  # mailed links begin with it
 CSRF_TRUSTED_ORIGINS = env.items("CSRF_TRUSTED_ORIGINS")
 SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
 SECURE_HSTS_SECONDS = 31_536_000

@@ -1,0 +1,93 @@
+"""Blobs are stored whole or not at all, and never outside of the store."""
+
+from pathlib import Path
+
+import pytest
+from django.core.exceptions import ImproperlyConfigured
+
+from millrace.kernel import storage
+
+
+@pytest.fixture(autouse=True)
+def _own_store(settings, tmp_path: Path):
+    settings.STORAGE_URL = f"file://{tmp_path / 'store'}"
+    storage.root.cache_clear()
+    yield
+    storage.root.cache_clear()
+
+
+def test_what_is_put_is_read_back(tmp_path: Path) -> None:
+    key = storage.content_key(b"weights", ".safetensors")
+    source = tmp_path / "file"
+    source.write_bytes(b"from a file")
+
+    storage.put(key, b"weights")
+    storage.put("other/file", source)
+
+    assert key.startswith("sha256/")
+    assert key.endswith(".safetensors")
+    with storage.open_blob(key) as blob:
+        assert blob.read() == b"weights"
+    with storage.open_blob("other/file") as blob:
+        assert blob.read() == b"from a file"
+    assert storage.exists(key)
+    assert not storage.exists("other")
+
+
+def test_equal_bytes_have_equal_keys() -> None:
+    assert storage.content_key(b"a") == storage.content_key(b"a") != storage.content_key(b"b")
+
+
+def test_a_write_that_breaks_off_leaves_the_old_content_and_no_debris(monkeypatch: pytest.MonkeyPatch) -> None:
+    storage.put("a/b", b"old")
+
+    def no_space(*_: object) -> None:
+        raise OSError("no space left")
+
+    monkeypatch.setattr(storage.os, "fsync", no_space)
+    with pytest.raises(OSError, match="no space"):
+        storage.put("a/b", b"new")
+
+    with storage.open_blob("a/b") as blob:
+        assert blob.read() == b"old"
+    assert [path.name for path in storage.local_path("a").iterdir()] == ["b"]
+
+
+def test_a_blob_appears_only_when_it_is_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[bool] = []
+    real = storage.os.replace
+
+    def look_then_replace(source: object, target: object) -> None:
+        seen.append(storage.exists("a/b"))
+        real(source, target)
+
+    monkeypatch.setattr(storage.os, "replace", look_then_replace)
+    storage.put("a/b", b"x")
+
+    assert seen == [False]
+    assert storage.exists("a/b")
+
+
+@pytest.mark.parametrize("key", ["../x", "a/../../x", "/etc/passwd", "a/../../store2/x"])
+def test_a_key_that_leaves_the_store_is_refused(key: str, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="leaves the store"):
+        storage.put(key, b"x")
+    with pytest.raises(ValueError, match="leaves the store"):
+        storage.open_blob(key)
+
+    assert not (tmp_path / "x").exists()
+
+
+def test_a_link_out_of_the_store_is_refused(tmp_path: Path) -> None:
+    storage.root().joinpath("link").symlink_to(tmp_path)
+
+    with pytest.raises(ValueError, match="leaves the store"):
+        storage.put("link/x", b"x")
+
+
+def test_a_store_of_another_kind_is_refused_at_once(settings) -> None:
+    settings.STORAGE_URL = "ftp://example.com/"
+    storage.root.cache_clear()
+
+    with pytest.raises(ImproperlyConfigured):
+        storage.root()
