@@ -15,6 +15,7 @@ from millrace.api.parsers import StrictJSONParser
 from millrace.api.views import ApiView
 from millrace.kernel.errors import Invalid, NotFound
 from mlops import selectors
+from mlops.api.negotiation import AsItComes
 from mlops.api.uploads import UploadParser
 from mlops.datasets import BUILTINS, LAYOUTS, ParsedDataset
 from mlops.models import Dataset, DatasetVersion
@@ -197,6 +198,7 @@ class DatasetSampleView(ApiView):
     """`/v1/datasets/{id}/versions/{v}/samples/{row}`."""
 
     permission = {"GET": "data.read"}
+    content_negotiation_class = AsItComes
 
     @extend_schema(
         responses={(200, "image/png"): OpenApiTypes.BINARY},

@@ -112,6 +112,13 @@ def checkpoints(job: Job) -> int:
         return Checkpoint.objects.filter(job=job).count()
 
 
+def open_ms(job: Job) -> int:
+    """Device time that no checkpoint settles yet, as of the last heartbeat."""
+    with platform_scope(reason="assert"):
+        pending = Segment.objects.filter(job=job, disposition=Disposition.PENDING)
+        return sum(segment.duration_ms for segment in pending)
+
+
 def child_pid(job: Job) -> int:
     """The process of the job's newest run."""
     with platform_scope(reason="assert"):
@@ -165,6 +172,7 @@ def test_kill_9_of_the_supervisor_loses_no_settled_segment_and_the_job_goes_on(
     job = long_job(tenant)
     first = start_worker()
     wait_for(lambda: checkpoints(job) >= 2, first)
+    wait_for(lambda: open_ms(job) > 0, first)
     orphan = child_pid(job)
     first.stop(signal.SIGKILL)
     settled = job_now(job).billed_ms
