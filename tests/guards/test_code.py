@@ -106,17 +106,6 @@ def test_every_setting_that_is_read_is_set() -> None:
     assert not unset, unset
 
 
-def test_every_variable_that_the_settings_read_is_explained() -> None:
-    example = (ROOT / "deploy/env.example").read_text()
-    read = {
-        name
-        for path in SETTINGS.glob("*.py")
-        for name in re.findall(r"env\.(?:text|flag|integer|items)\(\s*\"([A-Z_]+)\"", path.read_text())
-    }
-
-    assert sorted(name for name in read if name not in example) == []
-
-
 def _is_ours(name: str) -> bool:
     return not hasattr(global_settings, name) and not name.startswith(OTHERS) and name not in {"ROOT", "VAR"}
 

@@ -68,6 +68,11 @@ class Schema(AutoSchema):
         parts = [part for part in self.path.split("/") if part and not part.startswith("{")]
         return [parts[1]] if len(parts) > 1 else parts
 
+    def get_summary(self) -> str:
+        """The view's own, or the first sentence of what its method says of itself."""
+        first = (self.get_description() or "").strip().split("\n\n")[0].split(". ")[0].split("; ")[0]
+        return super().get_summary() or " ".join(first.split()).rstrip(".")
+
     def get_operation_id(self) -> str:
         """Method and path in words: unique by construction."""
         words = self.path.replace("/v1/", "").replace("{", "").replace("}", "").replace("-", "_").strip("/")
