@@ -5,6 +5,7 @@ from millrace.kernel.tenancy import tenant_scope
 from mlops.services.datasets import dataset_builtin
 from tests import factories
 from tests.guards.permission_table import Row
+from tests.portal.makers import make_invoice
 
 
 def _dataset(tenant: Tenant) -> dict[str, str]:
@@ -13,11 +14,23 @@ def _dataset(tenant: Tenant) -> dict[str, str]:
         return {"dataset_id": version.dataset.public_id}
 
 
+def _invoice(tenant: Tenant) -> dict[str, str]:
+    invoice, line = make_invoice(tenant)
+    return {"invoice_id": invoice.public_id, "line_id": line.public_id}
+
+
 ROWS = [
     Row("GET", "/pricing/", "public"),
     Row("GET", "/usage/", "usage.read"),
     Row("GET", "/billing/", "billing.read"),
     Row("POST", "/billing/spend-limit", "billing.write"),
+    Row("POST", "/billing/subscribe", "billing.write"),
+    Row("POST", "/billing/manage", "billing.write"),
+    Row("POST", "/billing/change", "billing.write"),
+    Row("POST", "/billing/cancel", "billing.write"),
+    Row("GET", "/invoices/", "billing.read"),
+    Row("GET", "/invoices/{invoice_id}/", "billing.read", _invoice),
+    Row("GET", "/invoices/{invoice_id}/lines/{line_id}/", "billing.read", _invoice),
     Row("GET", "/datasets/", "data.read"),
     Row("GET", "/datasets/new/", "data.read"),
     Row("POST", "/datasets/new/", "data.write"),
