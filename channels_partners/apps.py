@@ -9,4 +9,4 @@ class ChannelsPartnersConfig(AppConfig):
     name = "channels_partners"
 
     def ready(self) -> None:
-        from channels_partners import subscribers  # noqa: F401 - registers the listeners
+        from channels_partners import reconcile, subscribers  # noqa: F401 - registers checks and listeners

@@ -117,10 +117,10 @@ def partner_balances(partner: Partner) -> list[Balance]:
     return [Balance(currency, total, held.get(currency, 0)) for currency, total in sorted(totals.items())]
 
 
-def held_attributions() -> QuerySet[Attribution]:
-    """What waits for a person's decision, in the platform's scope."""
-    found = Attribution.objects.filter(status=AttributionStatus.HELD)
-    return found.select_related("tenant", "partner", "channel")
+def attributions(*, status: str = "") -> QuerySet[Attribution]:
+    """How customers came, of one status where given (`held` waits for a decision), in the platform's scope."""
+    found = Attribution.objects.select_related("tenant", "partner", "channel")
+    return found.filter(status=status) if status else found
 
 
 def _one(rows: QuerySet, key: UUID) -> object:

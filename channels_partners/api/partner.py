@@ -1,12 +1,14 @@
 """What a partner sees and does (permission `partner.*`)."""
 
-from drf_spectacular.utils import extend_schema
+from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from channels_partners import selectors
 from channels_partners.api import serializers as shapes
 from channels_partners.models import Campaign, Partner
+from channels_partners.reports.params import parse
+from channels_partners.reports.partners import partner_report
 from channels_partners.reports.queries import paying_tenants
 from channels_partners.services.deals import deal_register, deal_withdraw
 from channels_partners.services.links import code_create, code_disable, link_create, link_disable
@@ -167,6 +169,22 @@ class Commissions(PartnerView):
         partner = self.partner
         with platform_scope(reason="a partner's customers are other tenants"):
             return self.page(selectors.partner_commissions(partner), shapes.CommissionSerializer)
+
+
+class PartnerReport(PartnerView):
+    """The partner's funnel."""
+
+    permission = _READ
+
+    @extend_schema(
+        parameters=[OpenApiParameter("from", str), OpenApiParameter("to", str)],
+        responses=shapes.PartnerReportSerializer, summary="Clicks, sign-ups, payers and earnings of a period",
+    )  # fmt: skip
+    def get(self, request: Request) -> Response:
+        """`?from=&to=`, by default this month until now: the funnel of the period and what it earned."""
+        partner = self.partner
+        found = partner_report(partner, parse(request.query_params, groupings=("partner",)))
+        return Response(shapes.PartnerReportSerializer(found).data)
 
 
 def campaign_of(partner: Partner, slug: str | None) -> Campaign | None:

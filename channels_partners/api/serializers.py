@@ -43,17 +43,22 @@ class TermsSerializer(Serializer):
     hold_days = serializers.IntegerField()
 
 
-class PartnerSerializer(Serializer):
-    """A partner, with its terms of today and its balances."""
+class PartnerRowSerializer(Serializer):
+    """A partner, with its terms of today."""
 
     id = TypeIdField("ptr", source="pk")
     organisation = TypeIdField("ten", source="organisation_id")
     name = serializers.CharField()
     kind = serializers.ChoiceField(PartnerKind.choices)
     status = serializers.ChoiceField(PartnerStatus.choices)
-    channel = serializers.SlugRelatedField("slug", read_only=True)
+    channel = serializers.CharField(source="channel.slug")
     discount_percent = serializers.DecimalField(max_digits=5, decimal_places=2)
     terms = TermsSerializer(allow_null=True)
+
+
+class PartnerSerializer(PartnerRowSerializer):
+    """The same, with its balances."""
+
     balances = serializers.SerializerMethodField()
 
     @extend_schema_field(BalanceSerializer(many=True))
@@ -70,8 +75,8 @@ class LinkSerializer(Serializer):
     url = serializers.SerializerMethodField()
     name = serializers.CharField()
     destination = serializers.CharField()
-    channel = serializers.SlugRelatedField("slug", read_only=True)
-    campaign = serializers.SlugRelatedField("slug", read_only=True, allow_null=True)
+    channel = serializers.CharField(source="channel.slug")
+    campaign = serializers.CharField(source="campaign.slug", allow_null=True)
     created_at = serializers.DateTimeField()
     disabled_at = serializers.DateTimeField(allow_null=True)
 
@@ -94,8 +99,8 @@ class CodeSerializer(Serializer):
 
     id = TypeIdField("cpn", source="pk")
     code = serializers.CharField()
-    channel = serializers.SlugRelatedField("slug", read_only=True)
-    campaign = serializers.SlugRelatedField("slug", read_only=True, allow_null=True)
+    channel = serializers.CharField(source="channel.slug")
+    campaign = serializers.CharField(source="campaign.slug", allow_null=True)
     created_at = serializers.DateTimeField()
     expires_at = serializers.DateTimeField(allow_null=True)
     disabled_at = serializers.DateTimeField(allow_null=True)
@@ -185,6 +190,30 @@ class CommissionSerializer(Serializer):
     def get_amount(self, entry: Any) -> dict:
         """Positive accrued, negative clawed back."""
         return Money(entry.amount, entry.currency).as_json()
+
+
+class EarningSerializer(Serializer):
+    """What a period earned a partner in one currency, in minor units."""
+
+    currency = serializers.CharField()
+    accrued = serializers.IntegerField()
+    clawed_back = serializers.IntegerField()
+
+
+class PartnerReportSerializer(Serializer):
+    """A partner's funnel of a period."""
+
+    definitions = serializers.CharField()
+    start = serializers.DateTimeField()
+    end = serializers.DateTimeField()
+    clicks = serializers.IntegerField()
+    signups = serializers.IntegerField()
+    verified = serializers.IntegerField()
+    trial = serializers.IntegerField()
+    first_job = serializers.IntegerField()
+    paying = serializers.IntegerField()
+    trial_conversion = serializers.DecimalField(max_digits=9, decimal_places=6, allow_null=True)
+    earnings = EarningSerializer(many=True)
 
 
 class ResellerTenantSerializer(Serializer):

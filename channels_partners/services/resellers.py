@@ -2,12 +2,14 @@
 
 from uuid import UUID
 
+from django.conf import settings
 from django.db import transaction
 
 from accounts.models import Tenant, TenantState
 from accounts.roles import Role
 from accounts.services.invitations import invitation_create
 from accounts.services.tenants import tenant_create, tenant_set_state
+from billing.models import BillingAccount, TenantBilling
 from billing.services.accounts import billing_account_ensure, spend_limit_set
 from channels_partners.models import Partner
 from channels_partners.services.attributions import attribution_bind
@@ -67,3 +69,17 @@ def reseller_spend_limit_set(*, tenant_id: UUID, limit: Money | None, actor: Act
     with tenant_scope(tenant_id):
         spend_limit_set(tenant_id=tenant_id, limit=limit, actor=actor)
     return limit
+
+
+def reseller_spend_limit(*, tenant_id: UUID) -> Money | None:
+    """The limit in force; None for none."""
+    with tenant_scope(tenant_id):
+        billing = TenantBilling.objects.select_related("billing_account").get(tenant_id=tenant_id)
+    limit = billing.spend_limit
+    return None if limit is None else Money(limit, billing.billing_account.currency)
+
+
+def reseller_currency(*, partner: Partner) -> str:
+    """What the reseller is billed in: its account's currency, or the installation's until it has one."""
+    account = BillingAccount.objects.filter(owner_tenant_id=partner.organisation_id).first()
+    return account.currency if account else settings.BILLING_CURRENCY

@@ -1,6 +1,7 @@
 """OpenAPI 3.1 from the views themselves, with the problems that every door may answer."""
 
 from collections.abc import Callable
+from functools import cache
 from typing import Any
 
 from drf_spectacular.openapi import AutoSchema
@@ -37,16 +38,20 @@ _PAGING = [
 
 def paged(row: type[serializers.BaseSerializer], **kwargs: Any) -> Callable:
     """`extend_schema` for a list door that answers with `self.page(rows, row)`."""
-    name = row.__name__.removesuffix("Serializer")
-    answer = inline_serializer(
-        f"{name}Page",
+    parameters = [*_PAGING, *kwargs.pop("parameters", [])]
+    return extend_schema(parameters=parameters, responses={200: _page_of(row)}, **kwargs)
+
+
+@cache
+def _page_of(row: type[serializers.BaseSerializer]) -> serializers.Serializer:
+    """The page of a row's kind: one component of the schema, however many doors list it."""
+    return inline_serializer(
+        f"{row.__name__.removesuffix('Serializer')}Page",
         {
             "data": row(many=True),
             "next_cursor": serializers.CharField(allow_null=True, help_text="Null on the last page."),
         },
     )
-    parameters = [*_PAGING, *kwargs.pop("parameters", [])]
-    return extend_schema(parameters=parameters, responses={200: answer}, **kwargs)
 
 
 class Schema(AutoSchema):
