@@ -3,6 +3,8 @@
 from billing.selectors.plans import live_subscription, plan_price, plans_for_sale
 from billing.selectors.spending import (
     Standing,
+    billing_of,
+    currency_of,
     entitlements,
     open_cost,
     open_quantities,
@@ -14,6 +16,8 @@ from billing.selectors.usage import meters_of, usage_by
 
 __all__ = [
     "Standing",
+    "billing_of",
+    "currency_of",
     "entitlements",
     "live_subscription",
     "meters_of",

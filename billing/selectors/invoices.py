@@ -10,8 +10,10 @@ from millrace.kernel.errors import NotFound
 
 
 def invoices(tenant_id: UUID) -> QuerySet[Invoice]:
-    """A tenant's invoices; drafts that were thrown away left out."""
-    found = Invoice.objects.filter(tenant_id=tenant_id).exclude(status=InvoiceStatus.DELETED)
+    """The invoices that a tenant pays itself, drafts that were thrown away left out. What its reseller pays for it is
+    the reseller's to see."""
+    own = Invoice.objects.filter(tenant_id=tenant_id, billing_account__owner_tenant_id=tenant_id)
+    found = own.exclude(status=InvoiceStatus.DELETED)
     return found.select_related("billing_account", "subscription")
 
 
@@ -40,3 +42,9 @@ def invoice_line(tenant_id: UUID, invoice_id: UUID, public_id: str) -> InvoiceLi
 def usage_of_line(tenant_id: UUID, line_id: UUID) -> QuerySet[UsageEvent]:
     """The usage events that a line bills."""
     return UsageEvent.objects.filter(tenant_id=tenant_id, invoice_line_id=line_id)
+
+
+def invoices_paid_by(payer_tenant_id: UUID) -> QuerySet[Invoice]:
+    """All invoices that an organisation pays, its customers' too: a reseller's view. Runs in the platform's scope."""
+    found = Invoice.objects.filter(billing_account__owner_tenant_id=payer_tenant_id)
+    return found.exclude(status=InvoiceStatus.DELETED).select_related("tenant", "billing_account", "subscription")

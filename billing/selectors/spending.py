@@ -7,6 +7,7 @@ from decimal import Decimal
 from functools import cache
 from uuid import UUID
 
+from django.conf import settings
 from django.db.models import Q, Sum
 
 from billing import pricing
@@ -69,6 +70,12 @@ def billing_of(tenant_id: UUID) -> TenantBilling:
     if billing is None:
         raise BillingMissing("This organisation has no billing account (yet).")
     return billing
+
+
+def currency_of(tenant_id: UUID) -> str:
+    """What the tenant's payer is billed in; the default where it has none (yet)."""
+    known = TenantBilling.objects.filter(tenant_id=tenant_id).values_list("billing_account__currency", flat=True)
+    return known.first() or settings.BILLING_CURRENCY
 
 
 def open_quantities(stand: Standing) -> dict[str, int]:
