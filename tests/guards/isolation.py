@@ -27,14 +27,7 @@ class Leak(AssertionError):
 def probe(connection: psycopg.Connection, table: str, *, key: str) -> None:
     """Raise Leak unless `table` keeps MINE and THEIRS apart; `key` is the column that names the tenant."""
     names = {"table": sql.Identifier(table), "key": sql.Identifier(key)}
-    forced = connection.execute("SELECT relforcerowsecurity FROM pg_class WHERE oid = %s::regclass", [_quoted(table)])
-    was_forced = forced.fetchone() == (True,)
-    connection.execute(sql.SQL("ALTER TABLE {table} NO FORCE ROW LEVEL SECURITY, DISABLE TRIGGER USER").format(**names))
-    _drop_constraints(connection, table)
-    for tenant in (MINE, THEIRS):
-        _insert(connection, table, key, tenant)
-    if was_forced:
-        connection.execute(sql.SQL("ALTER TABLE {table} FORCE ROW LEVEL SECURITY").format(**names))
+    _make_rows(connection, table, key)
     connection.execute("SELECT set_config('millrace.tenant', %s, true)", [str(MINE)])
 
     seen = {row[0] for row in connection.execute(sql.SQL("SELECT {key} FROM {table}").format(**names))}
@@ -47,8 +40,9 @@ def probe(connection: psycopg.Connection, table: str, *, key: str) -> None:
     _must_be_refused(connection, give_away, [UUID(int=3)], f"{table}: a row can be written for another tenant")
 
 
-def probe_without_context(connection: psycopg.Connection, table: str) -> None:
-    """Raise Leak unless a statement without any tenant is an error."""
+def probe_without_context(connection: psycopg.Connection, table: str, *, key: str) -> None:
+    """Raise Leak unless a statement without any tenant is an error (an empty table would not ask whose rows it has)."""
+    _make_rows(connection, table, key)
     connection.execute("SELECT set_config('millrace.tenant', '', true)")
     statement = sql.SQL("SELECT count(*) FROM {}").format(sql.Identifier(table))
     _must_be_refused(connection, statement, [], f"{table}: can be read without a tenant")
@@ -61,6 +55,19 @@ def _must_be_refused(connection: psycopg.Connection, statement: sql.Composed, va
     except (psycopg.errors.InsufficientPrivilege, psycopg.errors.InvalidTextRepresentation):
         return
     raise Leak(complaint)
+
+
+def _make_rows(connection: psycopg.Connection, table: str, key: str) -> None:
+    """One row of MINE and one of THEIRS; the table is under FORCE afterwards if it was before."""
+    names = {"table": sql.Identifier(table), "key": sql.Identifier(key)}
+    forced = connection.execute("SELECT relforcerowsecurity FROM pg_class WHERE oid = %s::regclass", [_quoted(table)])
+    was_forced = forced.fetchone() == (True,)
+    connection.execute(sql.SQL("ALTER TABLE {table} NO FORCE ROW LEVEL SECURITY, DISABLE TRIGGER USER").format(**names))
+    _drop_constraints(connection, table)
+    for tenant in (MINE, THEIRS):
+        _insert(connection, table, key, tenant)
+    if was_forced:
+        connection.execute(sql.SQL("ALTER TABLE {table} FORCE ROW LEVEL SECURITY").format(**names))
 
 
 def _quoted(table: str) -> str:

@@ -30,7 +30,7 @@ def test_every_address_has_a_row() -> None:
         if (address.method, address.path) not in known and (address.method or address.path not in known_paths)
     )
 
-    assert missing == []
+    assert not missing, "\n".join(missing)
 
 
 def test_every_row_has_an_address() -> None:
@@ -41,7 +41,7 @@ def test_every_row_has_an_address() -> None:
     gone = [str(row) for row in ROWS if row.path not in paths]
     gone += [str(row) for row in ROWS if row.path in typed_paths and (row.method, row.path) not in typed]
 
-    assert gone == []
+    assert not gone, "\n".join(gone)
 
 
 def test_each_row_stands_once_and_names_what_exists() -> None:
@@ -62,7 +62,7 @@ def test_views_ask_what_the_table_says() -> None:
         if address.permission and table.get((address.method, address.path)) not in (address.permission, "signed", None)
     ]
 
-    assert different == []
+    assert not different, "\n".join(different)
 
 
 @pytest.mark.parametrize("who", CALLERS)

@@ -79,7 +79,7 @@ def test_tenants_are_kept_apart(owner: psycopg.Connection, table: str) -> None:
 
 @pytest.mark.parametrize("table", TABLES)
 def test_no_tenant_is_an_error(owner: psycopg.Connection, table: str) -> None:
-    probe_without_context(owner, table)
+    probe_without_context(owner, table, key=key_of(table))
 
 
 @pytest.mark.parametrize(
