@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from mlops.api import datasets, events, jobs, models, recipes
+from mlops.api import datasets, events, jobs, models, predict, recipes
 
 _VERSION = "datasets/<str:dataset_id>/versions/<str:number>"
 
@@ -31,5 +31,7 @@ urlpatterns = [
     path("models/<str:model_id>/promote", models.ModelPromoteView.as_view()),
     path("models/<str:model_id>/card", models.ModelCardView.as_view()),
     path("models/<str:model_id>/download", models.ModelDownloadView.as_view()),
+    path("models/<str:model_id>/predict", predict.PredictView.as_view()),
+    path("predictions/<str:prediction_id>", predict.PredictionView.as_view()),
     path("predictions/<str:prediction_id>/feedback", models.FeedbackView.as_view()),
 ]

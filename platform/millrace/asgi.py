@@ -5,4 +5,8 @@ import os
 from django.core.asgi import get_asgi_application
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "millrace.settings.dev")
-application = get_asgi_application()
+django = get_asgi_application()
+
+from mlops.serving.asgi import PredictDoor  # noqa: E402 - its models need Django set up
+
+application = PredictDoor(django)

@@ -53,5 +53,7 @@ ROWS = [
     Row("POST", "/v1/models/{model_id}/promote", "models.write", _model),
     Row("GET", "/v1/models/{model_id}/card", "models.read", _model),
     Row("GET", "/v1/models/{model_id}/download", "models.read", _model),
+    Row("POST", "/v1/models/{model_id}/predict", "predict", _model, {"inputs": []}),
+    Row("GET", "/v1/predictions/{prediction_id}", "predict", _prediction),
     Row("POST", "/v1/predictions/{prediction_id}/feedback", "feedback", _prediction),
 ]

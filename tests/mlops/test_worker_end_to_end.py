@@ -5,14 +5,10 @@ import os
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from django.conf import settings
-from django.db import connections
 
 from accounts.models import Tenant
 from billing.models import UsageEvent
@@ -22,88 +18,7 @@ from mlops.models import Checkpoint, Disposition, Job, JobEvent, JobState, Model
 from mlops.services.jobs import job_cancel
 from tests.factories import SYSTEM
 from tests.mlops import cast
-
-ROOT = Path(__file__).resolve().parents[2]
-LEASE_SECONDS = 3
-
-
-def database_url() -> str:
-    """The test's database, as an address for another process."""
-    at = connections["default"].settings_dict
-    return f"postgresql://{at['USER']}:{at['PASSWORD']}@{at['HOST']}:{at['PORT']}/{at['NAME']}"
-
-
-class Worker:
-    """`manage.py worker` on the test's database."""
-
-    def __init__(self, folder: Path, **environment: str) -> None:
-        self.log = (folder / f"worker-{time.monotonic_ns()}.log").open("w+")
-        self.process = subprocess.Popen(
-            [sys.executable, str(ROOT / "manage.py"), "worker", "--queues", "cpu"],
-            cwd=ROOT,
-            stdout=self.log,
-            stderr=subprocess.STDOUT,
-            env=os.environ
-            | {
-                "DJANGO_SETTINGS_MODULE": "millrace.settings.dev",
-                "PYTHONPATH": f"{ROOT / 'platform'}:{ROOT}",
-                "DATABASE_URL": database_url(),
-                "VALKEY_URL": settings.VALKEY_URL,
-                "STORAGE_URL": settings.STORAGE_URL,
-                "MILLRACE_VAR": str(folder),
-                "STRIPE_API_BASE": "http://127.0.0.1:9",
-                "STRIPE_WEBHOOK_SECRET": "unused",
-                "JOB_LEASE_SECONDS": str(LEASE_SECONDS),
-                "JOB_CHECKPOINT_SECONDS": "1",
-            }
-            | environment,
-        )
-
-    def stop(self, number: signal.Signals = signal.SIGTERM) -> int:
-        """Signal it and wait."""
-        self.process.send_signal(number)
-        return self.process.wait(60)
-
-    def output(self) -> str:
-        """What it printed."""
-        self.log.flush()
-        return Path(self.log.name).read_text()
-
-
-@pytest.fixture
-def start_worker(real_db: None, tmp_path: Path) -> Iterator[Callable[..., Worker]]:
-    """Starts workers and kills what is left of them."""
-    started: list[Worker] = []
-
-    def start(**environment: str) -> Worker:
-        started.append(Worker(tmp_path, **environment))
-        return started[-1]
-
-    yield start
-    for worker in started:
-        if worker.process.poll() is None:
-            worker.process.kill()
-            worker.process.wait()
-        worker.log.close()
-
-
-def job_now(job: Job) -> Job:
-    """The job as it stands."""
-    with platform_scope(reason="assert"):
-        return Job.objects.get(pk=job.pk)
-
-
-def wait_for(what: Callable[[], Any], worker: Worker, seconds: float = 90) -> Any:
-    """Poll until true; fails with the worker's log."""
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        found = what()
-        if found:
-            return found
-        if worker.process.poll() is not None:
-            pytest.fail(f"the worker ended:\n{worker.output()}")
-        time.sleep(0.1)
-    pytest.fail(f"not in {seconds} s:\n{worker.output()}")
+from tests.mlops.programs import ROOT, job_now, wait_for
 
 
 def checkpoints(job: Job) -> int:

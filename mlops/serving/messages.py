@@ -1,0 +1,49 @@
+"""What the web and the serving processes say to each other over Valkey. No torch."""
+
+from uuid import UUID
+
+import msgspec
+
+STREAM = "millrace:predict"
+GROUP = "serve"
+# Requests that nobody takes are not kept for ever: the stream holds this many at most.
+STREAM_LENGTH = 100_000
+ANSWER_SECONDS = 15.0
+PENDING_SECONDS = 24 * 3600
+
+
+class PredictRequest(msgspec.Struct, frozen=True, array_like=True):
+    """One request, its inputs checked and packed. `reply_to` is a channel, empty where nobody waits; `give_up_at` is
+    the Unix time after which nobody does."""
+
+    id: UUID
+    tenant_id: UUID
+    model_id: UUID
+    version_id: UUID
+    weights_key: str
+    items: int
+    inputs: bytes
+    request_hash: str
+    reply_to: str
+    give_up_at: float
+
+
+class PredictReply(msgspec.Struct, frozen=True, array_like=True):
+    """The answer: outputs, or the code and sentence of a failure."""
+
+    id: UUID
+    outputs: list[dict]
+    device_ms: int
+    code: str = ""
+    detail: str = ""
+
+
+request_encoder = msgspec.msgpack.Encoder(uuid_format="bytes")
+request_decoder = msgspec.msgpack.Decoder(PredictRequest)
+reply_encoder = msgspec.msgpack.Encoder(uuid_format="bytes")
+reply_decoder = msgspec.msgpack.Decoder(list[PredictReply])
+
+
+def pending_key(prediction_id: UUID) -> str:
+    """Where a prediction that nobody waits for is noted until it is stored: the tenant, or `!code detail`."""
+    return f"millrace:prediction:{prediction_id}"
