@@ -111,6 +111,8 @@ def _mrr(params: Params, key: str, query: Mapping[str, str]) -> Drill:
     subscriptions = mrr.counted_subscriptions(params.end).select_related("tenant", "billing_account")
     if params.by != "total":
         subscriptions = subscriptions.filter(_of_group(params, key, "tenant_id"))
+    if query.get("row_currency"):  # an account has one currency, whatever phase its price is in
+        subscriptions = subscriptions.filter(price_version__currency=query["row_currency"])
     prices = PriceVersion.objects.select_related("plan").in_bulk()
 
     def show(found: Sequence) -> list[dict]:

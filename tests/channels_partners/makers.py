@@ -54,7 +54,7 @@ def sign_up(email: str = "", name: str = "Acme", **context: Any) -> Attribution:
 def attribution_of(tenant_id: UUID) -> Attribution:
     """The tenant's attribution."""
     with platform_scope(reason="look"):
-        return Attribution.objects.select_related("partner", "channel", "terms").get(tenant_id=tenant_id)
+        return Attribution.objects.select_related("tenant", "partner", "channel", "terms").get(tenant_id=tenant_id)
 
 
 def pay(tenant_id: UUID, *amounts: int, **news: Any) -> dict:
