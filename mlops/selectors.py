@@ -8,7 +8,7 @@ from django.db.models import QuerySet
 
 from millrace.kernel import ids
 from millrace.kernel.errors import NotFound
-from mlops.models import Dataset, DatasetVersion, Job, JobEvent, Model, ModelVersion, Prediction
+from mlops.models import Dataset, DatasetVersion, Job, JobEvent, Model, ModelVersion, Prediction, Segment
 
 Row = TypeVar("Row", bound=DjangoModel)
 
@@ -57,9 +57,15 @@ def job_events(tenant_id: UUID, job_id: UUID, *, after: int = 0, kinds: tuple[st
     return found.filter(kind__in=kinds) if kinds else found
 
 
+def job_segments(tenant_id: UUID, job_id: UUID) -> QuerySet[Segment]:
+    """The stretches of devices that a job held, in order."""
+    found = Segment.objects.filter(tenant_id=tenant_id, job_id=job_id).select_related("device")
+    return found.order_by("epoch", "sequence")
+
+
 def models(tenant_id: UUID) -> QuerySet[Model]:
     """A tenant's models."""
-    return Model.objects.filter(tenant_id=tenant_id).select_related("champion")
+    return Model.objects.filter(tenant_id=tenant_id).select_related("champion__dataset_version__dataset")
 
 
 def model(tenant_id: UUID, public_id: str) -> Model:

@@ -3,6 +3,7 @@
 from django import forms
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
+from django.urls import reverse
 from django.views.decorators.http import require_safe
 
 from accounts.portal.guard import page
@@ -79,6 +80,7 @@ def detail(request: HttpRequest, dataset_id: str) -> HttpResponse:
         "version": version,
         "versions": selectors.dataset_versions(tenant_id, dataset.pk).order_by("-number"),
         "samples": _samples(version),
+        "job_url": f"{reverse('mlops_job_new')}?dataset={dataset.public_id}",
         "largest_class": max((one["rows"] for one in version.statistics["classes"]), default=0),
     }
     return render(request, "mlops/dataset.html", values)

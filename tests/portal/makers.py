@@ -6,8 +6,12 @@ from accounts.models import Tenant
 from billing.models import Invoice, InvoiceLine, UsageEvent
 from millrace.kernel import clock
 from millrace.kernel.ids import uuid7
-from millrace.kernel.tenancy import platform_scope
+from millrace.kernel.tenancy import platform_scope, tenant_scope
+from mlops.models import ModelVersion
+from mlops.services.outcomes import Artifact
+from mlops.services.registry import version_create
 from tests.billing.factories import make_subscription
+from tests.mlops.cast import submit
 
 
 def make_invoice(tenant: Tenant, *, status: str = "paid") -> tuple[Invoice, InvoiceLine]:
@@ -32,3 +36,19 @@ def make_invoice(tenant: Tenant, *, status: str = "paid") -> tuple[Invoice, Invo
         Invoice.objects.filter(pk=invoice.pk).update(status=status)
         invoice.refresh_from_db()
     return invoice, line
+
+
+def make_model_version(tenant: Tenant) -> ModelVersion:
+    """The outcome of a training job on digits, as its worker would write it, without training: 3 confusions in 30."""
+    job = submit(tenant)
+    names = job.dataset_version.shape["class_names"]
+    counts = [[3 if i == j else 0 for j in range(len(names))] for i in range(len(names))]
+    counts[7][7], counts[7][1] = 0, 3
+    metrics = {
+        "examples": 30, "accuracy": 0.9, "macro_f1": 0.89, "loss": 0.31, "expected_calibration_error": 0.02,
+        "per_class": [{"name": one, "examples": 3, "precision": 0.9, "recall": 0.9, "f1": 0.9} for one in names],
+        "confusion_matrix": counts,
+    }  # fmt: skip
+    weights = Artifact(storage_key="sha256/aa/aa/aa", sha256="a" * 64, size=1000)
+    with tenant_scope(tenant.pk):
+        return version_create(job=job, result={"metrics": metrics}, weights=weights, card="# Card")

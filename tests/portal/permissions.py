@@ -5,7 +5,8 @@ from millrace.kernel.tenancy import tenant_scope
 from mlops.services.datasets import dataset_builtin
 from tests import factories
 from tests.guards.permission_table import Row
-from tests.portal.makers import make_invoice
+from tests.mlops.cast import submit
+from tests.portal.makers import make_invoice, make_model_version
 
 
 def _dataset(tenant: Tenant) -> dict[str, str]:
@@ -17,6 +18,14 @@ def _dataset(tenant: Tenant) -> dict[str, str]:
 def _invoice(tenant: Tenant) -> dict[str, str]:
     invoice, line = make_invoice(tenant)
     return {"invoice_id": invoice.public_id, "line_id": line.public_id}
+
+
+def _job(tenant: Tenant) -> dict[str, str]:
+    return {"job_id": submit(tenant).public_id}
+
+
+def _model(tenant: Tenant) -> dict[str, str]:
+    return {"model_id": make_model_version(tenant).model.public_id}
 
 
 ROWS = [
@@ -35,4 +44,14 @@ ROWS = [
     Row("GET", "/datasets/new/", "data.read"),
     Row("POST", "/datasets/new/", "data.write"),
     Row("GET", "/datasets/{dataset_id}/", "data.read", _dataset),
+    Row("GET", "/jobs/", "jobs.read"),
+    Row("GET", "/jobs/new/", "jobs.read"),
+    Row("POST", "/jobs/new/", "jobs.write"),
+    Row("GET", "/jobs/{job_id}/", "jobs.read", _job),
+    Row("GET", "/jobs/{job_id}/live", "jobs.read", _job),
+    Row("POST", "/jobs/{job_id}/cancel", "jobs.write", _job),
+    Row("POST", "/jobs/{job_id}/resume", "jobs.write", _job),
+    Row("GET", "/models/", "models.read"),
+    Row("GET", "/models/{model_id}/", "models.read", _model),
+    Row("POST", "/models/{model_id}/promote", "models.write", _model),
 ]

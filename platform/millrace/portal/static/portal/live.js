@@ -41,6 +41,28 @@
     if (question && !window.confirm(question)) event.preventDefault();
   });
 
+  // A running job: its events say when to fetch the changing part anew; at most one fetch a second and a half.
+  for (const place of document.querySelectorAll("[data-live-job]")) {
+    const stream = new EventSource(place.dataset.liveJob);
+    let waiting = null;
+    const refresh = () => {
+      if (waiting) return;
+      waiting = setTimeout(async () => {
+        waiting = null;
+        await window.htmx.ajax("GET", place.dataset.refresh, { target: place, swap: "innerHTML" });
+      }, 1500);
+    };
+    for (const kind of ["state", "progress", "metric", "checkpoint", "stop_asked", "started"]) {
+      stream.addEventListener(kind, refresh);
+    }
+    stream.addEventListener("end", () => {
+      stream.close();
+      clearTimeout(waiting);
+      window.location.reload();
+    });
+    window.addEventListener("pagehide", () => stream.close());
+  }
+
   // A copy button beside what is worth copying.
   for (const source of document.querySelectorAll("[data-copy]")) {
     if (!navigator.clipboard) break;
