@@ -2,11 +2,12 @@
 
 from django.urls import path
 
-from mlops.api import datasets, events, jobs, models, predict, recipes
+from mlops.api import datasets, events, jobs, models, ops, predict, recipes
 
 _VERSION = "datasets/<str:dataset_id>/versions/<str:number>"
 
 urlpatterns = [
+    path("ops/reports/devices", ops.DevicesView.as_view()),
     path("datasets", datasets.DatasetsView.as_view()),
     path("datasets/<str:dataset_id>", datasets.DatasetView.as_view()),
     path("datasets/<str:dataset_id>/versions", datasets.DatasetVersionsView.as_view()),

@@ -27,6 +27,7 @@ def _prediction(tenant: Tenant) -> dict[str, str]:
 
 _VERSION = "/v1/datasets/{dataset_id}/versions/{number}"
 ROWS = [
+    Row("GET", "/v1/ops/reports/devices", "ops.read"),
     Row("GET", "/v1/datasets", "data.read"),
     Row("POST", "/v1/datasets", "data.write"),
     Row("GET", "/v1/datasets/{dataset_id}", "data.read", _dataset),
