@@ -2,6 +2,7 @@
 
 from decimal import Decimal
 from fractions import Fraction
+from typing import Any
 
 from billing import pricing
 from billing.models import BillingAccount, Plan, PriceVersion
@@ -32,10 +33,16 @@ def item_for(price: PriceVersion, account: BillingAccount) -> dict:
     at Stripe's discretion and fall on usage too.
     """
     fee = fee_of(price, account.discount_percent)
-    if fee == price.recurring_amount:
-        return {"price": price_ensure(price), "quantity": 1}
-    data = {"currency": price.currency.lower(), "product": product_ensure(price.plan), "unit_amount": fee}
-    return {"price_data": data | {"recurring": {"interval": price.interval}}, "quantity": 1}
+    return {"price": price_ensure(price) if fee == price.recurring_amount else _wholesale(price, fee), "quantity": 1}
+
+
+def _wholesale(price: PriceVersion, fee: int) -> str:
+    name = f"{price.public_id}:{fee}"
+    known = client().v1.prices.list({"lookup_keys": [name], "limit": 1}).data
+    if known:
+        return known[0].id
+    made = client().v1.prices.create(_params(price, fee) | {"lookup_key": name}, once(f"price:{name}"))  # type: ignore[arg-type]
+    return made.id
 
 
 def fee_of(price: PriceVersion, discount_percent: Decimal) -> int:
@@ -47,15 +54,18 @@ def price_ensure(price: PriceVersion) -> str:
     """The price at Stripe of a published version."""
     if price.stripe_price_id:
         return price.stripe_price_id
-    params = {
+    made = client().v1.prices.create(_params(price, price.recurring_amount), once(f"price:{price.pk}"))  # type: ignore[arg-type]
+    PriceVersion.objects.filter(pk=price.pk).update(stripe_price_id=made.id)
+    price.stripe_price_id = made.id
+    return made.id
+
+
+def _params(price: PriceVersion, fee: int) -> dict[str, Any]:
+    return {
         "product": product_ensure(price.plan),
         "currency": price.currency.lower(),
-        "unit_amount": price.recurring_amount,
+        "unit_amount": fee,
         "recurring": {"interval": price.interval},
         "nickname": f"{price.plan.code} v{price.version}",
         "metadata": {"price_version_id": str(price.pk)},
     }
-    made = client().v1.prices.create(params, once(f"price:{price.pk}"))
-    PriceVersion.objects.filter(pk=price.pk).update(stripe_price_id=made.id)
-    price.stripe_price_id = made.id
-    return made.id
