@@ -10,3 +10,7 @@ class ChannelsPartnersConfig(AppConfig):
 
     def ready(self) -> None:
         from channels_partners import reconcile, subscribers  # noqa: F401 - registers checks and listeners
+        from channels_partners.portal.origin import partner_name
+        from millrace.portal import origins
+
+        origins.register("partner", partner_name)

@@ -64,7 +64,7 @@ def r6() -> Check:
 
 def _entries_that_differ(attribution: Attribution) -> list[str]:
     """The entries that the frozen terms call for, against those that stand."""
-    due = Counter()
+    due: Counter[tuple] = Counter()
     if attribution.status == AttributionStatus.BOUND:
         due = Counter(
             (one.line_id, one.kind, one.source_id, one.base, one.amount, one.currency)
@@ -87,8 +87,8 @@ def _ledger_that_differs() -> list[str]:
     rows = CommissionEntry.objects.values_list("partner_id", "currency").annotate(total=Sum("amount")).order_by()
     earned = {(partner, currency): total for partner, currency, total in rows}
     posted = LedgerEntry.objects.filter(account=PAYABLE, transaction__kind__startswith="commission.")
-    rows = posted.values_list("partner_id", "currency").annotate(total=Sum("amount")).order_by()
-    owed = {(partner, currency): -total for partner, currency, total in rows}
+    sums = posted.values_list("partner_id", "currency").annotate(total=Sum("amount")).order_by()
+    owed = {(partner, currency): -total for partner, currency, total in sums}
     return [
         f"partner {key[0]}: {earned.get(key, 0)} {key[1]} earned, {owed.get(key, 0)} posted"
         for key in sorted(earned.keys() | owed.keys(), key=str)
@@ -124,8 +124,8 @@ def _billed() -> dict[str, int]:
     for row in lines.annotate(total=Sum(F("amount") - F("discount"))).order_by():
         sums[row["currency"]] += row["total"]
     back = ReversalLine.objects.filter(invoice_line__isnull=False).values("invoice_line__currency")
-    for row in back.annotate(total=Sum("amount")).order_by():
-        sums[row["invoice_line__currency"]] -= row["total"]
+    for reversal in back.annotate(total=Sum("amount")).order_by():
+        sums[reversal["invoice_line__currency"]] -= reversal["total"]
     return dict(sums)
 
 

@@ -2,9 +2,10 @@
 
 from dataclasses import dataclass
 from datetime import datetime
+from typing import TypeVar
 from uuid import UUID
 
-from django.db.models import QuerySet, Sum
+from django.db.models import Model, QuerySet, Sum
 
 from accounts.models import Tenant
 from channels_partners.errors import NotAPartner
@@ -26,6 +27,8 @@ from millrace.kernel import clock
 from millrace.kernel.errors import NotFound
 from millrace.kernel.models import LedgerEntry
 from millrace.kernel.tenancy import platform_scope
+
+Row = TypeVar("Row", bound=Model)
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +126,7 @@ def attributions(*, status: str = "") -> QuerySet[Attribution]:
     return found.filter(status=status) if status else found
 
 
-def _one(rows: QuerySet, key: UUID) -> object:
+def _one(rows: QuerySet[Row], key: UUID) -> Row:
     found = rows.filter(pk=key).first()
     if found is None:
         raise NotFound()

@@ -64,7 +64,7 @@ class PartnerSerializer(PartnerRowSerializer):
     @extend_schema_field(BalanceSerializer(many=True))
     def get_balances(self, partner: Any) -> list[dict]:
         """By currency."""
-        return BalanceSerializer(self.context["balances"], many=True).data
+        return [BalanceSerializer(balance).data for balance in self.context["balances"]]
 
 
 class LinkSerializer(Serializer):

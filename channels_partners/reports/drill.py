@@ -14,6 +14,7 @@ from channels_partners.reports import activity, funnel, mrr, queries
 from channels_partners.reports.params import Params
 from millrace.kernel.errors import Invalid
 from millrace.kernel.ids import typeid
+from millrace.kernel.money import exponent
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,8 +28,10 @@ class Drill:
 def rows_of(name: str, params: Params, query: Mapping[str, str]) -> Drill:
     """What the line `key` of a report is made of, in the platform's scope. Invalid without a key."""
     key = query.get("key", "")
-    if not key:
+    if not key or not key.isprintable():
         raise Invalid("Say which line: key=…", field="key")
+    if query.get("row_currency"):
+        exponent(query["row_currency"])
     return _DRILLS[name](params, key, query)
 
 
@@ -71,7 +74,7 @@ def _clicks(params: Params, key: str) -> Drill:
     if params.by in ("channel", "campaign"):
         clicks = clicks.filter(**{f"link__{params.by}__slug": None if key == queries.NOBODY else key})
     elif params.by == "partner":
-        clicks = clicks.filter(link__partner_id=queries.key_behind("partner", key))
+        clicks = clicks.filter(Q(link__partner_id=queries.key_behind("partner", key)))
     return Drill(
         clicks,
         lambda found: [

@@ -5,6 +5,7 @@ from datetime import datetime
 from decimal import Decimal
 from fractions import Fraction
 from itertools import pairwise
+from typing import Any
 from uuid import UUID
 
 from django.db.models import OuterRef, Q, QuerySet, Subquery, Sum
@@ -117,7 +118,7 @@ def build_ltv(params: Params) -> Report:
     return Report("ltv", params, LTV_COLUMNS, rows)
 
 
-def counted_subscriptions(at: datetime) -> QuerySet[Subscription]:
+def counted_subscriptions(at: datetime) -> QuerySet[Any]:
     """Subscriptions that had a recurring fee running at `at`: begun, not ended, out of their trial. Each carries
     `price_at`, the id of the price in force then."""
     phase = SubscriptionPhase.objects.filter(subscription=OuterRef("pk"), starts_at__lte=at).order_by("-starts_at")

@@ -12,6 +12,7 @@ from millrace.kernel import clock
 from millrace.kernel.errors import Invalid
 from millrace.kernel.money import exponent
 
+_FIRST_YEAR, _LAST_YEAR = 2000, 2200
 FORMATS = ("json", "csv")
 GROUPINGS = ("total", "channel", "partner", "campaign", "stream", "tenant", "month")
 
@@ -60,6 +61,9 @@ def _moment(query: Mapping[str, str], name: str, default: datetime) -> datetime:
         day = parse_date(text) if moment is None else None
     except ValueError as error:
         raise Invalid("There is no such day or time.", field=name) from error
+    found = day or moment
+    if found is not None and not _FIRST_YEAR <= found.year <= _LAST_YEAR:
+        raise Invalid(f"Choose a year from {_FIRST_YEAR} to {_LAST_YEAR}.", field=name)
     if day is not None:
         return _midnight(day)
     if moment is None:

@@ -6,9 +6,10 @@ A group's key is a slug (channel, campaign), a public id (partner, tenant), a st
 from collections import defaultdict
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
+from typing import Any
 from uuid import UUID
 
-from django.db.models import F, Min, OuterRef, Q, QuerySet, Subquery, Sum, Value
+from django.db.models import Count, F, Min, OuterRef, Q, QuerySet, Subquery, Sum, Value
 from django.db.models.functions import TruncMonth
 
 from accounts.models import Membership, Tenant, TenantKind, TenantState
@@ -137,12 +138,13 @@ def spend_rows(params: Params) -> QuerySet[ChannelSpend]:
 
 def clicks_by_group(params: Params) -> dict[str, int]:
     """Visitors' clicks of the period by group."""
-    rows = Click.objects.filter(at__gte=params.start, at__lt=params.end).values_list(
+    rows = Click.objects.filter(at__gte=params.start, at__lt=params.end).values(
         "link__channel__slug", "link__partner_id", "link__campaign__slug"
     )
     counts: dict[str, int] = defaultdict(int)
-    for channel, partner, campaign in rows.iterator():
-        counts[_group(params.by, channel, partner, campaign)] += 1
+    for row in rows.annotate(count=Count("id")).order_by():
+        key = _group(params.by, row["link__channel__slug"], row["link__partner_id"], row["link__campaign__slug"])
+        counts[key] += row["count"]
     return dict(counts)
 
 
@@ -153,7 +155,7 @@ def group_names(by: str) -> dict[str, str]:
     return {typeid("ptr", key): name for key, name in Partner.objects.values_list("pk", "name")}
 
 
-def ledger_entries_of(group: str, params: Params, accounts: Q = INCOME) -> QuerySet[LedgerEntry]:
+def ledger_entries_of(group: str, params: Params, accounts: Q = INCOME) -> QuerySet[Any]:
     """The ledger entries behind one group's figure."""
     entries = _grouped(_in_period(LedgerEntry.objects.filter(accounts), params), params.by)
     if params.by == "stream":
@@ -189,7 +191,7 @@ def _in_period(entries: QuerySet[LedgerEntry], params: Params) -> QuerySet[Ledge
     return found.filter(currency=params.currency) if params.currency else found
 
 
-def _grouped(entries: QuerySet[LedgerEntry], by: str) -> QuerySet[LedgerEntry]:
+def _grouped(entries: QuerySet[LedgerEntry], by: str) -> QuerySet[Any]:
     """Entries annotated with the group of the tenant that they belong to."""
     attribution = Attribution.objects.filter(tenant=OuterRef("tenant"))
     if by == "channel":

@@ -1,5 +1,6 @@
 """Binding a new customer to how it came, once; and reviewing what looks wrong."""
 
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
 
@@ -14,9 +15,12 @@ from channels_partners.errors import NotHeld
 from channels_partners.models import (
     Attribution,
     AttributionStatus,
+    Campaign,
+    Channel,
     Click,
     Code,
     Deal,
+    Link,
     Partner,
     PartnerStatus,
     Precedence,
@@ -34,6 +38,22 @@ from millrace.kernel.tenancy import platform_scope
 _CLICKS_LOOKED_AT = 50
 _WORKING = Q(partner__isnull=True) | Q(partner__status=PartnerStatus.ACTIVE)
 DECISIONS = {"approve": AttributionStatus.BOUND, "reject": AttributionStatus.REJECTED}
+
+
+Evidence = Partner | Deal | Code | Click
+
+
+@dataclass(frozen=True, slots=True)
+class Winner:
+    """What the winning evidence names."""
+
+    channel: Channel | None = None
+    partner: Partner | None = None
+    campaign: Campaign | None = None
+    link: Link | None = None
+    click: Click | None = None
+    code: Code | None = None
+    deal: Deal | None = None
 
 
 def attribution_bind(
@@ -61,19 +81,19 @@ def attribution_bind(
             visitor_identify(visitor_id=visitor_id, email=email)
         found = _evidence(email, visitor_id, coupon, reseller_partner_id, at)
         chosen = rules.choose([candidate for candidate, _ in found], at=at)
-        row = next((row for candidate, row in found if candidate == chosen), None)
-        partner = row if isinstance(row, Partner) else getattr(row, "partner", None) or _of_link(row, "partner")
+        winner = _winner_of(next((row for candidate, row in found if candidate == chosen), None))
+        partner = winner.partner
         reasons = _reasons_to_hold(partner, email, user_id) if chosen is not None else []
         terms = partner.terms if partner else None
         made = Attribution.objects.create(
             tenant_id=tenant_id,
-            channel=_channel(row, partner),
+            channel=winner.channel or channel_direct(),
             partner=partner,
-            campaign=getattr(row, "campaign", None) or _of_link(row, "campaign"),
-            link=_of_link(row, None),
-            click=row if isinstance(row, Click) else None,
-            code=row if isinstance(row, Code) else None,
-            deal=row if isinstance(row, Deal) else None,
+            campaign=winner.campaign,
+            link=winner.link,
+            click=winner.click,
+            code=winner.code,
+            deal=winner.deal,
             precedence=chosen.kind if chosen else Precedence.DIRECT,
             evidence=_evidence_as_json(found, visitor_id, coupon, email),
             terms=terms,
@@ -120,9 +140,9 @@ def terms_of(version: TermsVersion) -> Terms:
 
 def _evidence(
     email: str, visitor_id: UUID | None, coupon: str, reseller_partner_id: UUID | None, at: datetime
-) -> list[tuple[Candidate, Partner | Deal | Code | Click]]:
+) -> list[tuple[Candidate, Evidence]]:
     """Everything that speaks for somebody, newest click first, with the row that it stands for."""
-    found: list[tuple[Candidate, Partner | Deal | Code | Click]] = []
+    found: list[tuple[Candidate, Evidence]] = []
     if reseller_partner_id is not None:
         partner = Partner.objects.filter(pk=reseller_partner_id).first()
         if partner is not None:
@@ -159,18 +179,17 @@ def _window(click: Click) -> timedelta:
     return timedelta(days=days) if days is not None else rules.CLICK_WINDOW
 
 
-def _of_link(row: object, name: str | None) -> object:
-    if not isinstance(row, Click):
-        return None
-    return getattr(row.link, name) if name else row.link
-
-
-def _channel(row: object, partner: Partner | None) -> object:
+def _winner_of(row: Evidence | None) -> Winner:
+    """Whom the winning row speaks for; nobody, for none."""
+    if isinstance(row, Partner):
+        return Winner(row.channel, row)
+    if isinstance(row, Deal):
+        return Winner(row.partner.channel, row.partner, deal=row)
     if isinstance(row, Code):
-        return row.channel
+        return Winner(row.channel, row.partner, row.campaign, code=row)
     if isinstance(row, Click):
-        return row.link.channel
-    return partner.channel if partner else channel_direct()
+        return Winner(row.link.channel, row.link.partner, row.link.campaign, link=row.link, click=row)
+    return Winner()
 
 
 def _reasons_to_hold(partner: Partner | None, email: str, user_id: UUID | None) -> list[str]:
@@ -181,7 +200,7 @@ def _reasons_to_hold(partner: Partner | None, email: str, user_id: UUID | None) 
 
 
 def _evidence_as_json(
-    found: list[tuple[Candidate, Partner | Deal | Code | Click]], visitor_id: UUID | None, coupon: str, email: str
+    found: list[tuple[Candidate, Evidence]], visitor_id: UUID | None, coupon: str, email: str
 ) -> dict:
     """What was known at sign-up, the losers too; no address, only its domain."""
     return {

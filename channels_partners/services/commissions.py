@@ -65,14 +65,15 @@ def commission_settle(
 def commission_catch_up(*, attribution: Attribution) -> list[CommissionEntry]:
     """Write and post the entries that the attribution's settled lines call for and that are not written yet; none
     while it is not bound. The caller holds the attribution's lock and the transaction."""
-    if attribution.status != AttributionStatus.BOUND or attribution.terms_snapshot is None:
+    partner_id = attribution.partner_id
+    if attribution.status != AttributionStatus.BOUND or attribution.terms_snapshot is None or partner_id is None:
         return []
     written = set(attribution.commission_entries.values_list("line_id", "kind", "source_id"))
     due = [one for one in entries_due(attribution) if (one.line_id, one.kind, one.source_id) not in written]
     rows = [
         CommissionEntry(
             attribution=attribution,
-            partner_id=attribution.partner_id,
+            partner_id=partner_id,
             kind=one.kind,
             source_id=one.source_id,
             invoice_id=one.invoice_id,
@@ -107,7 +108,7 @@ def entries_due(attribution: Attribution) -> list[Entry]:
         )
         for one in attribution.settled_lines.order_by("sequence")
     ]
-    return entries_of(Terms.from_json(attribution.terms_snapshot), settled)
+    return entries_of(Terms.from_json(attribution.terms_snapshot or {}), settled)
 
 
 def settled_customers(invoice_id: UUID, line_ids: Sequence[UUID]) -> dict[UUID, tuple[UUID, str, str]]:

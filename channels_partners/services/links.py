@@ -3,6 +3,7 @@
 import re
 from datetime import datetime
 from urllib.parse import urlsplit
+from uuid import UUID
 
 from django.db import transaction
 from django.utils.http import url_has_allowed_host_and_scheme
@@ -109,5 +110,5 @@ def _checked(code: str) -> str:
     return code
 
 
-def _organisation(partner: Partner | None) -> object:
+def _organisation(partner: Partner | None) -> UUID | None:
     return partner.organisation_id if partner else None

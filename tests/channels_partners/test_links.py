@@ -140,3 +140,5 @@ def test_the_sign_up_page_can_name_the_partner() -> None:
 
     assert partner_for_visitor(visitor_id) == partner
     assert partner_for_visitor(None) is None
+    assert "You came through Sensor Partners." in client.get("/accounts/signup/").content.decode()
+    assert "You came through" not in Client().get("/accounts/signup/").content.decode()

@@ -257,6 +257,12 @@ def test_no_cell_is_a_formula(text: str) -> None:
         ("csat/rows?by=month&key=never", 422, "invalid"),
         ("channel-revenue/rows?by=month&key=never", 422, "invalid"),
         ("channel-revenue/rows?by=partner&key=ptr_x", 404, "not_found"),
+        ("channel-revenue/rows?by=channel&key=%00", 422, "invalid"),
+        ("channel-revenue/rows?by=channel&key=direct&row_currency=%00", 422, "currency_unknown"),
+        ("retention/rows?by=total&key=total&cohort=%00", 422, "invalid"),
+        ("paying-ratio?to=0001-01-02", 422, "invalid"),
+        ("paying-ratio?to=0001-01-01T00:00:00%2B14:00", 422, "invalid"),
+        ("paying-ratio?from=9999-01-01&to=9999-12-31", 422, "invalid"),
     ],
 )
 def test_nonsense_is_a_problem(ops: Ops, path: str, status: int, code: str) -> None:

@@ -1,7 +1,6 @@
 """OpenAPI 3.1 from the views themselves, with the problems that every door may answer."""
 
 from collections.abc import Callable
-from functools import cache
 from typing import Any
 
 from drf_spectacular.openapi import AutoSchema
@@ -42,16 +41,19 @@ def paged(row: type[serializers.BaseSerializer], **kwargs: Any) -> Callable:
     return extend_schema(parameters=parameters, responses={200: _page_of(row)}, **kwargs)
 
 
-@cache
-def _page_of(row: type[serializers.BaseSerializer]) -> serializers.Serializer:
+_pages: dict[str, Any] = {}
+
+
+def _page_of(row: type[serializers.BaseSerializer]) -> Any:
     """The page of a row's kind: one component of the schema, however many doors list it."""
-    return inline_serializer(
-        f"{row.__name__.removesuffix('Serializer')}Page",
-        {
+    name = f"{row.__name__.removesuffix('Serializer')}Page"
+    if name not in _pages:
+        fields = {
             "data": row(many=True),
             "next_cursor": serializers.CharField(allow_null=True, help_text="Null on the last page."),
-        },
-    )
+        }
+        _pages[name] = inline_serializer(name, fields)
+    return _pages[name]
 
 
 class Schema(AutoSchema):
