@@ -130,18 +130,20 @@ class SpendLimit(ResellerView):
 
     permission = {"GET": "reseller.read", "PUT": "reseller.write"}
 
-    @extend_schema(responses=shapes.SpendLimitSerializer, summary="A customer's spend limit")
+    @extend_schema(responses=shapes.CustomerSpendLimitSerializer, summary="A customer's spend limit")
     def get(self, request: Request, tenant_id: str) -> Response:
         """Null: none."""
         limit = resellers.reseller_spend_limit(tenant_id=self.customer(tenant_id).pk)
         return Response({"limit": limit.as_json() if limit else None})
 
     @extend_schema(
-        request=shapes.SpendLimitSerializer, responses=shapes.SpendLimitSerializer, summary="Set a customer's limit"
+        request=shapes.CustomerSpendLimitSerializer,
+        responses=shapes.CustomerSpendLimitSerializer,
+        summary="Set a customer's limit",
     )
     def put(self, request: Request, tenant_id: str) -> Response:
         """What its usage may come to in a billing period; null lifts it."""
-        tenant, wanted = self.customer(tenant_id), self.valid(shapes.SpendLimitSerializer)
+        tenant, wanted = self.customer(tenant_id), self.valid(shapes.CustomerSpendLimitSerializer)
         limit = resellers.reseller_spend_limit_set(tenant_id=tenant.pk, limit=wanted["limit"], actor=self.caller.actor)
         return Response({"limit": limit.as_json() if limit else None})
 

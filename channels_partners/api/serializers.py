@@ -233,7 +233,7 @@ class ResellerTenantRequestSerializer(Serializer):
     owner_email = serializers.EmailField(required=False)
 
 
-class SpendLimitSerializer(Serializer):
+class CustomerSpendLimitSerializer(Serializer):
     """The most that a customer's usage may come to in a billing period; null for no limit."""
 
     limit = MoneyField(allow_null=True)
