@@ -9,4 +9,4 @@ django = get_asgi_application()
 
 from mlops.serving.asgi import PredictDoor  # noqa: E402 - its models need Django set up
 
-application = PredictDoor(django)
+application = PredictDoor(django)  # type: ignore[arg-type]

@@ -1,7 +1,7 @@
 """OpenAPI 3.1 from the views themselves, with the problems that every door may answer."""
 
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Hashable
+from typing import Any, cast
 
 from drf_spectacular.openapi import AutoSchema
 from drf_spectacular.utils import OpenApiParameter, extend_schema, inline_serializer
@@ -38,13 +38,13 @@ _PAGING = [
 def paged(row: type[serializers.BaseSerializer], **kwargs: Any) -> Callable:
     """`extend_schema` for a list door that answers with `self.page(rows, row)`."""
     parameters = [*_PAGING, *kwargs.pop("parameters", [])]
-    return extend_schema(parameters=parameters, responses={200: _page_of(row)}, **kwargs)
+    return extend_schema(parameters=parameters, responses={200: _page_of(cast(Hashable, row))}, **kwargs)
 
 
 _pages: dict[str, Any] = {}
 
 
-def _page_of(row: type[serializers.BaseSerializer]) -> Any:
+def _page_of(row: Any) -> Any:
     """The page of a row's kind: one component of the schema, however many doors list it."""
     name = f"{row.__name__.removesuffix('Serializer')}Page"
     if name not in _pages:

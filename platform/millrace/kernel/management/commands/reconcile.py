@@ -4,7 +4,7 @@ import json
 import sys
 from argparse import ArgumentParser
 from dataclasses import asdict
-from typing import Any
+from typing import IO, Any, cast
 
 from django.core.management.base import BaseCommand, CommandError
 from rich.console import Console
@@ -34,7 +34,7 @@ class Command(BaseCommand):
             report = {"ok": not failed, "checks": [asdict(result) for result in results]}
             self.stdout.write(json.dumps(report, ensure_ascii=False, indent=2))
         else:
-            _print(results, Console(file=self.stdout, width=None if sys.stdout.isatty() else 110))
+            _print(results, Console(file=cast(IO[str], self.stdout), width=None if sys.stdout.isatty() else 110))
         if failed:
             sys.exit(1)
 
