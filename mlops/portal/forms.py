@@ -60,7 +60,7 @@ class JobForm(forms.Form):
             dataset_version=selectors.dataset_version(self.tenant_id, values["dataset"]),
             device_class=values["device"],
             recipe=self.recipe.name,
-            params={name: value for name, value in params.items() if value not in (None, "")},
+            params=params,
             model_name=values["model_name"],
             model=selectors.models(self.tenant_id)
             .filter(name=values["model_name"] or self.recipe.name, recipe=self.recipe.name)
@@ -84,7 +84,7 @@ def _field(name: str, schema: dict[str, Any], initial: Any) -> forms.Field:
         "label": schema.get("title", name),
         "help_text": schema.get("description", ""),
         "initial": initial,
-        "required": False,
+        "required": schema["type"] != "boolean",
     }
     if "enum" in schema:
         return forms.ChoiceField(choices=[(value, value) for value in schema["enum"]], **common)

@@ -47,10 +47,16 @@ def new(request: HttpRequest) -> HttpResponse:
         if job is not None:
             return redirect("mlops_job", job_id=job.public_id)
     values = {"form": form, "recipe": form.recipe, "recipes": recipes(), "preset": _preset(request, form.recipe)}
-    values["price"] = price
-    # htmx asks for the price alone while somebody types.
-    template = "mlops/quote.html" if request.headers.get("HX-Request") else "mlops/job_new.html"
-    return render(request, template, values)
+    return render(request, "mlops/job_new.html", values | {"price": price})
+
+
+@require_POST
+@page("jobs.write")
+def quote(request: HttpRequest) -> HttpResponse:
+    """The price alone, for the form to show while somebody types. An address of its own: it can never submit."""
+    form = _form(request)
+    price = _tried(form) if form.is_valid() else None
+    return render(request, "mlops/quote.html", {"form": form, "price": price})
 
 
 @require_safe

@@ -12,6 +12,7 @@ urlpatterns = [
     path("datasets/<str:dataset_id>/", datasets.detail, name="mlops_dataset"),
     path("jobs/", jobs.index, name="mlops_jobs"),
     path("jobs/new/", jobs.new, name="mlops_job_new"),
+    path("jobs/quote", jobs.quote, name="mlops_job_quote"),
     path("jobs/<str:job_id>/", jobs.detail, name="mlops_job"),
     path("jobs/<str:job_id>/live", jobs.live, name="mlops_job_live"),
     path("jobs/<str:job_id>/cancel", jobs.cancel, name="mlops_job_cancel"),

@@ -47,6 +47,7 @@ ROWS = [
     Row("GET", "/jobs/", "jobs.read"),
     Row("GET", "/jobs/new/", "jobs.read"),
     Row("POST", "/jobs/new/", "jobs.write"),
+    Row("POST", "/jobs/quote", "jobs.write"),
     Row("GET", "/jobs/{job_id}/", "jobs.read", _job),
     Row("GET", "/jobs/{job_id}/live", "jobs.read", _job),
     Row("POST", "/jobs/{job_id}/cancel", "jobs.write", _job),

@@ -6,13 +6,18 @@ from django.test import Client
 from accounts.models import Tenant, User
 from millrace.kernel.tenancy import tenant_scope
 from mlops.models import Job
+from mlops.recipes import load_recipe
 from mlops.services.events import events_append
 from tests import factories
 from tests.mlops.cast import digits, ready, submit
 from tests.portal.html import faults_of
 
-FORM = {"recipe": "image-cnn", "preset": "plain", "device": "cpu", "p_form": "plain", "p_epochs": "2", "p_seed": "7",
-        "p_batch_size": "128", "p_learning_rate": "0.001"}  # fmt: skip
+FORM = {"recipe": "image-cnn", "preset": "plain", "device": "cpu"} | {
+    f"p_{name}": str(value)
+    for name, value in load_recipe("image-cnn").default_params("plain").items()
+    if not isinstance(value, bool)
+}
+FORM |= {"p_epochs": "2"}
 
 
 @pytest.fixture
@@ -46,7 +51,7 @@ def test_price_is_shown_before_anything_runs(browser: Client, tenant: Tenant) ->
     version = digits(tenant)
 
     page = browser.post("/jobs/new/", FORM | {"dataset": version.dataset.public_id, "act": "quote"})
-    part = browser.post("/jobs/new/", FORM | {"dataset": version.dataset.public_id}, headers={"HX-Request": "true"})
+    part = browser.post("/jobs/quote", FORM | {"dataset": version.dataset.public_id, "act": "submit"})
 
     for html in (page.content.decode(), part.content.decode()):
         assert "Estimate" in html

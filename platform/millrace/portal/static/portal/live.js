@@ -41,6 +41,16 @@
     if (question && !window.confirm(question)) event.preventDefault();
   });
 
+  // A second click on a form that is on its way sends nothing; coming back to the page opens it again.
+  document.addEventListener("submit", (event) => {
+    if (event.defaultPrevented || event.target.method !== "post") return;
+    if (event.target.dataset.sent) event.preventDefault();
+    event.target.dataset.sent = "yes";
+  });
+  window.addEventListener("pageshow", () => {
+    for (const form of document.querySelectorAll("form[data-sent]")) delete form.dataset.sent;
+  });
+
   // A running job: its events say when to fetch the changing part anew; at most one fetch a second and a half.
   for (const place of document.querySelectorAll("[data-live-job]")) {
     const stream = new EventSource(place.dataset.liveJob);
