@@ -46,17 +46,19 @@ class Balance:
         return self.total - self.held
 
 
-def partner_of(organisation_id: UUID, *, kind: str | None = None) -> Partner:
-    """The organisation's partner row; NotAPartner when it is not set up, not active, or not of that kind."""
+def partner_of(organisation_id: UUID, *, kind: str | None = None, to_write: bool = False) -> Partner:
+    """The organisation's partner row; NotAPartner when it is not set up, not of that kind, or, to write, not active."""
     partner = Partner.objects.select_related("channel", "terms").filter(organisation_id=organisation_id).first()
-    if partner is None or partner.status != PartnerStatus.ACTIVE or (kind and partner.kind != kind):
-        raise NotAPartner("Ask for it to be set up, or to be made active again.")
+    if partner is None or (kind and partner.kind != kind):
+        raise NotAPartner("Ask for it to be set up.")
+    if to_write and partner.status != PartnerStatus.ACTIVE:
+        raise NotAPartner(f"The partnership is {partner.status}: you may read, and change nothing.")
     return partner
 
 
-def reseller_of(organisation_id: UUID) -> Partner:
+def reseller_of(organisation_id: UUID, *, to_write: bool = False) -> Partner:
     """The same, for resellers."""
-    return partner_of(organisation_id, kind=PartnerKind.RESELLER)
+    return partner_of(organisation_id, kind=PartnerKind.RESELLER, to_write=to_write)
 
 
 def partner_for_visitor(visitor_id: UUID | None, *, at: datetime | None = None) -> Partner | None:

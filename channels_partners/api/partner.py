@@ -29,8 +29,8 @@ class PartnerView(ApiView):
 
     @property
     def partner(self) -> Partner:
-        """NotAPartner (403) when it is not set up or not active."""
-        return selectors.partner_of(self.caller.tenant_id)
+        """NotAPartner (403) when it is not set up or, to change anything, not active."""
+        return selectors.partner_of(self.caller.tenant_id, to_write=self.request.method != "GET")
 
 
 class PartnerDoor(PartnerView):

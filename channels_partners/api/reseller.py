@@ -26,8 +26,8 @@ class ResellerView(ApiView):
 
     @property
     def reseller(self) -> Partner:
-        """NotAPartner (403) for an organisation that is no active reseller."""
-        return selectors.reseller_of(self.caller.tenant_id)
+        """NotAPartner (403) for an organisation that is no reseller or, to change anything, no active one."""
+        return selectors.reseller_of(self.caller.tenant_id, to_write=self.request.method != "GET")
 
     def customer(self, tenant_id: str) -> Tenant:
         """One of the reseller's customers; NotFound for anybody else's."""

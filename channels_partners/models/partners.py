@@ -65,7 +65,8 @@ class PartnerKind(models.TextChoices):
 
 
 class PartnerStatus(models.TextChoices):
-    """Only an active partner wins new customers; old attributions keep earning unless it has ended."""
+    """Only an active partner wins new customers and changes anything; the others read on, and what is bound to them
+    keeps earning by its frozen terms."""
 
     ACTIVE = "active"
     SUSPENDED = "suspended"

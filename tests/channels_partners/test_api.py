@@ -12,6 +12,7 @@ from billing.services.usage import usage_record
 from channels_partners.models import Attribution, Deal, Link, Partner
 from channels_partners.services.deals import deal_register
 from channels_partners.services.links import code_create
+from channels_partners.services.partners import partner_change
 from millrace.kernel import clock, outbox
 from millrace.kernel.ids import parse
 from millrace.kernel.tenancy import platform_scope, tenant_scope
@@ -153,6 +154,18 @@ def test_an_organisation_that_is_no_partner_is_told_so(partner_user: User) -> No
     assert (answer.status_code, answer.json()["code"]) == (403, "not_a_partner")
     agent = door(make_partner(), "reseller").get("/v1/reseller/tenants")
     assert (agent.status_code, agent.json()["code"]) == (403, "not_a_partner")
+
+
+def test_a_suspended_partner_reads_on_and_changes_nothing() -> None:
+    partner = make_partner()
+    api = door(partner)
+    partner_change(partner=partner, status="suspended", actor=SYSTEM)
+
+    refused = api.post("/v1/partner/links", {"code": "spring"})
+
+    assert (refused.status_code, refused.json()["code"]) == (403, "not_a_partner")
+    assert api.get("/v1/partner").json()["status"] == "suspended"
+    assert not Link.objects.exists()
 
 
 def test_a_reseller_founds_a_customer_that_it_pays_for() -> None:

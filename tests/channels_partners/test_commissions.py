@@ -57,6 +57,15 @@ def test_lines_without_commission_earn_nothing(customer: Attribution) -> None:
     assert amounts_of(customer) == []
 
 
+def test_c7_a_gift_earns_nothing_and_what_is_paid_beside_it_does(customer: Attribution) -> None:
+    pay(customer.tenant_id, 1000, -1000)
+    assert amounts_of(customer) == []
+
+    pay(customer.tenant_id, 1000, -400)
+
+    assert amounts_of(customer) == [120]
+
+
 def test_c5_the_same_payment_told_twice_earns_once(customer: Attribution) -> None:
     news = pay(customer.tenant_id, 1000)
     announce("invoice.paid", customer.tenant_id, news)
