@@ -13,7 +13,7 @@ from billing import selectors
 from billing.api import serializers as shapes
 from billing.errors import UsageInvalid
 from billing.models import Meter
-from billing.services.usage import Usage, meter_register, usage_check_external, usage_record_many
+from billing.services.usage import Usage, meter_register, usage_check_external, usage_record_checked
 from millrace.api.schema import paged
 from millrace.api.views import ApiView
 from millrace.kernel import clock
@@ -64,7 +64,7 @@ class Meters(ApiView):
         return Response(shapes.MeterSerializer(meter).data, status=201)
 
 
-class EventIn(msgspec.Struct, forbid_unknown_fields=True):
+class EventIn(msgspec.Struct, forbid_unknown_fields=True, gc=False):
     """One event as it is sent."""
 
     meter: str
@@ -92,7 +92,7 @@ class UsageEvents(ApiView):
         is safe to repeat."""
         answers: list[dict[str, Any]] = []
         sound = self._sort(_events_of(request.data), answers)
-        recorded = usage_record_many(tenant_id=self.caller.tenant_id, events=[event for _, event in sound])
+        recorded = usage_record_checked(tenant_id=self.caller.tenant_id, events=[event for _, event in sound])
         for (index, _), outcome in zip(sound, recorded, strict=True):
             answers[index]["status"] = outcome.status
             if outcome.differs:
