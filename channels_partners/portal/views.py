@@ -1,16 +1,21 @@
-"""The pages of this room that strangers see: the link that brings them."""
+"""The link that brings strangers, and the question that members are asked."""
 
 import re
 
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
-from django.shortcuts import render
-from django.views.decorators.http import require_safe
+from django.shortcuts import redirect, render
+from django.views.decorators.http import require_POST, require_safe
 
+from accounts.portal.guard import page
+from channels_partners.models import SurveyKind
 from channels_partners.services.clicks import click_look_up, click_record
 from channels_partners.services.links import is_safe_destination
+from channels_partners.services.surveys import survey_answer
 from millrace.api.throttling import client_address
 from millrace.kernel import clock, visitors
+from millrace.kernel.errors import Invalid
 from millrace.kernel.ids import uuid7
+from millrace.portal.views import attempt
 
 # Link previews and crawlers are nobody's visit.
 _ROBOT = re.compile(r"bot\b|crawl|spider|slurp|preview|facebookexternalhit|whatsapp", re.IGNORECASE)
@@ -38,6 +43,28 @@ def follow_link(request: HttpRequest, code: str) -> HttpResponse:
     if destination is not None:
         visitors.remember(response, visitor_id, secure=request.is_secure())
     return response
+
+
+@require_POST
+@page("feedback")
+def csat(request: HttpRequest) -> HttpResponse:
+    """The answer to "how satisfied are you", from 1 to 5."""
+    caller = request.caller  # type: ignore[attr-defined]
+    score = request.POST.get("score", "")
+    attempt(
+        request,
+        lambda: survey_answer(
+            tenant_id=caller.tenant_id, kind=SurveyKind.CSAT, score=_score(score), actor=caller.actor
+        ),
+        done="Thank you, that is kept.",
+    )
+    return redirect("home")
+
+
+def _score(text: str) -> int:
+    if text not in {"1", "2", "3", "4", "5"}:
+        raise Invalid("Choose from 1 to 5.", field="score")
+    return int(text)
 
 
 def _is_a_visit(request: HttpRequest) -> bool:

@@ -3,8 +3,8 @@
 from django.urls import path
 
 from millrace.portal import navigation
-from millrace.portal.navigation import Entry
-from mlops.portal import datasets, jobs, models, panel
+from millrace.portal.navigation import STAFF, Entry
+from mlops.portal import datasets, jobs, models, ops, panel
 
 urlpatterns = [
     path("datasets/", datasets.index, name="mlops_datasets"),
@@ -19,6 +19,7 @@ urlpatterns = [
     path("jobs/<str:job_id>/resume", jobs.resume, name="mlops_job_resume"),
     path("models/", models.index, name="mlops_models"),
     path("models/<str:model_id>/", models.detail, name="mlops_model"),
+    path("ops/devices/", ops.devices, name="ops_devices"),
     path("models/<str:model_id>/promote", models.promote, name="mlops_model_promote"),
 ]
 
@@ -28,4 +29,5 @@ navigation.add(
     Entry("Jobs", "mlops_jobs", "jobs.read", 20),
     Entry("Models", "mlops_models", "models.read", 30),
 )
+navigation.add("Operations", Entry("Devices", "ops_devices", STAFF, 30))
 panel.install()

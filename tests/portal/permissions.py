@@ -28,6 +28,10 @@ def _model(tenant: Tenant) -> dict[str, str]:
     return {"model_id": make_model_version(tenant).model.public_id}
 
 
+def _report(tenant: Tenant) -> dict[str, str]:
+    return {"name": "channel-revenue"}
+
+
 ROWS = [
     Row("GET", "/pricing/", "public"),
     Row("GET", "/usage/", "usage.read"),
@@ -55,4 +59,18 @@ ROWS = [
     Row("GET", "/models/", "models.read"),
     Row("GET", "/models/{model_id}/", "models.read", _model),
     Row("POST", "/models/{model_id}/promote", "models.write", _model),
+    Row("POST", "/survey", "feedback"),
+    Row("GET", "/partner/", "partner.read"),
+    Row("GET", "/partner/links/", "partner.read"),
+    Row("POST", "/partner/links/", "partner.write"),
+    Row("POST", "/partner/links/{link_id}/disable", "partner.write"),
+    Row("POST", "/partner/codes/{code_id}/disable", "partner.write"),
+    Row("GET", "/partner/referrals/", "partner.read"),
+    Row("GET", "/partner/earnings/", "partner.read"),
+    Row("GET", "/ops/", "ops.read"),
+    Row("GET", "/ops/devices/", "ops.read"),
+    Row("GET", "/ops/reports/{name}/", "ops.read", _report),
+    Row("GET", "/ops/reports/{name}/rows", "ops.read", _report),
+    Row("GET", "/ops/attributions/", "ops.read"),
+    Row("POST", "/ops/attributions/{attribution_id}/review", "ops.read"),
 ]

@@ -10,6 +10,8 @@ from decimal import Decimal
 from itertools import pairwise
 from math import floor, log10
 
+from millrace.kernel.money import exponent
+
 WIDTH, HEIGHT = 560, 220
 LEFT, RIGHT, TOP, BOTTOM = 56, 76, 12, 26
 _TICKS = 4
@@ -39,6 +41,8 @@ class Chart:
     label_ticks: list[dict] = field(default_factory=list)
     names: list[dict] = field(default_factory=list)
     format: Callable[[Number], str] = str
+    # A currency, where the values are its minor units: the axis then counts major ones.
+    unit: str = ""
     width: int = WIDTH
     height: int = HEIGHT
 
@@ -66,10 +70,11 @@ class Chart:
 
 def columns(
     title: str, labels: Sequence[str], series: Sequence[Series], *, heading: str = "Day", text: Callable = str,
-    description: str = "",
+    description: str = "", unit: str = "",
 ) -> Chart:  # fmt: skip
     """Stacked columns over labels, from zero; for amounts that add up. Negative values are refused."""
     chart = _chart("columns", title, labels, series, heading, text, description)
+    chart.unit = unit
     totals = [sum((one.values[i] or 0 for one in series), start=0) for i in range(len(labels))]
     if any((value or 0) < 0 for one in series for value in one.values):
         raise ValueError("Stacked columns take no negative values.")
@@ -93,10 +98,11 @@ def columns(
 
 def lines(
     title: str, labels: Sequence[str], series: Sequence[Series], *, heading: str = "Step", text: Callable = str,
-    description: str = "", from_zero: bool = False,
+    description: str = "", from_zero: bool = False, unit: str = "",
 ) -> Chart:  # fmt: skip
     """Lines over labels, each named at its end."""
     chart = _chart("lines", title, labels, series, heading, text, description)
+    chart.unit = unit
     known = [float(value) for one in series for value in one.values if value is not None]
     low = 0.0 if from_zero or not known else min(0.0, min(known))
     high = max(known, default=1.0)
@@ -153,10 +159,11 @@ def _scale(chart: Chart, low: float, high: float) -> float:
     magnitude = 10.0 ** floor(log10(spread / _TICKS))
     step = next(magnitude * factor for factor in (1, 2, 2.5, 5, 10) if magnitude * factor * _TICKS >= spread)
     top = low + step * _TICKS
+    minor = 10 ** exponent(chart.unit) if chart.unit else 1
     for index in range(_TICKS + 1):
         value = low + step * index
         y = chart.base - index / _TICKS * (chart.base - TOP)
-        chart.ticks.append({"y": _f(y), "text_y": _f(y + 4), "text": _short(value)})
+        chart.ticks.append({"y": _f(y), "text_y": _f(y + 4), "text": _short(value / minor)})
     return top
 
 

@@ -19,6 +19,7 @@ class Entry:
     url_name: str
     permission: str
     order: int = 50
+    arguments: tuple[str, ...] = ()
 
     def is_for(self, caller: Any) -> bool:
         """Whether this caller sees it."""
@@ -35,7 +36,7 @@ def add(section: str, *entries: Entry) -> None:
     if section not in SECTIONS:
         raise ValueError(f"{section!r} is not a section of the navigation: {', '.join(SECTIONS)}.")
     for entry in entries:
-        _sections[section][entry.url_name] = entry
+        _sections[section][entry.label] = entry
 
 
 def entries_for(caller: Any, path: str) -> list[dict]:
@@ -45,7 +46,7 @@ def entries_for(caller: Any, path: str) -> list[dict]:
     for name in SECTIONS:
         visible = [entry for entry in _sections[name].values() if entry.is_for(caller)]
         links: list[dict[str, Any]] = [
-            {"label": entry.label, "url": reverse(entry.url_name), "is_current": False}
+            {"label": entry.label, "url": reverse(entry.url_name, args=entry.arguments), "is_current": False}
             for entry in sorted(visible, key=lambda entry: (entry.order, entry.label))
         ]
         if links:
