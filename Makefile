@@ -36,7 +36,7 @@ check: setup ## format, lint, types, who may import whom, migrations
 	if [ $${#failed[@]} -gt 0 ]; then printf 'check failed: %s\n' "$${failed[@]}" >&2; exit 1; fi; echo "check: all passed"
 
 bench: setup ## measure against the best alternatives: var/bench/report.json
-	@$(PYTHON) manage.py bench $(ARGS)
+	@MILLRACE_SERVICES=$${MILLRACE_SERVICES:-bench} $(PYTHON) manage.py bench $(ARGS)
 
 chaos: setup ## inject faults and count what was lost: var/chaos/report.json
 	@$(PYTHON) manage.py chaos $(ARGS)

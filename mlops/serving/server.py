@@ -183,7 +183,7 @@ class Server:
         try:
             shape = self._predictor.shape(requests[0])
             dtype = np.uint8 if shape.layout == "images" else np.dtype("<f4")
-            inputs = np.frombuffer(b"".join(request.inputs for request in requests), dtype)
+            inputs = np.frombuffer(bytearray().join(request.inputs for request in requests), dtype)
             chances = self._predictor.probabilities(requests[0], inputs.reshape(-1, *shape.input_shape))
             outputs = describe_outputs(chances, shape.class_names)
         except Exception as failure:  # whatever a model does, the next one is served

@@ -92,7 +92,7 @@ def job_now(job: Job) -> Job:
         return Job.objects.get(pk=job.pk)
 
 
-def wait_for(what: Callable[[], Any], program: Program, seconds: float = 90) -> Any:
+def wait_for(what: Callable[[], Any], program: Program, seconds: float = 150) -> Any:
     """Poll until true; fails with the worker's log."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:

@@ -21,6 +21,9 @@ from tests.mlops import cast
 from tests.mlops.programs import ROOT, job_now, wait_for
 
 
+pytestmark = pytest.mark.timeout(400)  # a loaded machine trains slowly
+
+
 def checkpoints(job: Job) -> int:
     """How many there are."""
     with platform_scope(reason="assert"):
@@ -55,7 +58,7 @@ def books_balance(job: Job) -> None:
 
 def long_job(tenant: Tenant) -> Job:
     """A training of some seconds: the supervisor and its child can be killed while it runs."""
-    return cast.submit(tenant, params={"form": "deep", "epochs": 60, "seed": 3}, time_limit_ms=600_000)
+    return cast.submit(tenant, params={"form": "deep", "epochs": 25, "seed": 3}, time_limit_ms=600_000)
 
 
 @pytest.mark.slow
