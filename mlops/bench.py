@@ -1,7 +1,9 @@
 """This room's rows of `manage.py bench`: predictions beside LitServe, a job's training beside the bare loop."""
 
 import json
+import logging
 import os
+import signal
 import socket
 import statistics
 import subprocess
@@ -10,7 +12,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from django.conf import settings
@@ -32,6 +34,7 @@ from mlops.services.jobs import JobRequest, job_submit
 from mlops.worker.discovery import DeviceLock, find_processor
 from mlops.worker.runner import DeviceRunner
 
+logger = logging.getLogger(__name__)
 _ACTOR = Actor.system("bench")
 _TURNS = 3
 _SECONDS = 5.0
@@ -150,12 +153,15 @@ def _program(*command: str) -> Iterator[int]:
         _wait_for(port, process)
         yield port
     finally:
-        process.terminate()
+        # The whole session: LitServe's own processes outlive the one that started them.
+        os.killpg(process.pid, signal.SIGTERM)
         try:
             process.wait(10)
         except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+            logger.info("%s did not end when asked to", process.args)
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
 
 
 def _start(*command: str) -> "subprocess.Popen[bytes]":
@@ -168,7 +174,12 @@ def _start(*command: str) -> "subprocess.Popen[bytes]":
     log = Path(tempfile.gettempdir()) / f"millrace-bench-{os.getpid()}.log"
     with log.open("ab") as output:
         return subprocess.Popen(
-            [sys.executable, *command], cwd=root, env=environment, stdout=output, stderr=subprocess.STDOUT
+            [sys.executable, *command],
+            cwd=root,
+            env=environment,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
         )
 
 
