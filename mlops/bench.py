@@ -132,7 +132,7 @@ def _trained(tenant: Tenant) -> ModelVersion:
 def _millrace() -> Iterator[int]:
     """The web and a serving process."""
     web = ("-m", "uvicorn", "millrace.asgi:application", "--host", "127.0.0.1", "--log-level", "error",
-           "--no-access-log", "--lifespan", "off")  # fmt: skip
+           "--no-access-log", "--no-proxy-headers", "--lifespan", "off")  # fmt: skip
     serve = _start(str(settings.ROOT / "manage.py"), "serve", "--device", "cpu", "--threads", "1")
     try:
         with _program(*web) as port:
@@ -170,6 +170,7 @@ def _start(*command: str) -> "subprocess.Popen[bytes]":
         "PYTHONPATH": f"{root / 'platform'}{os.pathsep}{root}",
         "API_RATE_PER_MINUTE": "100000000",
         "LOG_LEVEL": "ERROR",
+        "DEBUG": "0",
     }
     log = Path(tempfile.gettempdir()) / f"millrace-bench-{os.getpid()}.log"
     with log.open("ab") as output:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import base64
 import binascii
+import contextlib
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -50,12 +52,15 @@ def _decode_one(value: object, shape: DataShape, index: int, limits: Limits) -> 
         return _decode_image(value, shape, index, limits)
     try:
         flat, found = flatten(value, limits.json_depth)
+        if shape.layout == "images" and found in _spellings(shape) and set(map(type, flat)) == {int}:
+            with contextlib.suppress(ValueError):  # out of range: the way below says where
+                return np.frombuffer(bytes(flat), dtype=np.uint8).reshape(shape.input_shape)
         array = numbers(flat)
     except RowInvalid as wrong:
         code = "input_shape" if wrong.code in ("width_wrong", "json_too_deep") else "input_value"
         raise InputInvalid(code, wrong.message, index) from None
     wanted = shape.input_shape
-    if found not in (wanted, (int(np.prod(wanted)),)):
+    if found not in _spellings(shape):
         raise InputInvalid("input_shape", f"shaped {found}; the model takes {wanted}, nested or flat", index)
     array = array.reshape(wanted)
     if shape.layout == "features":
@@ -65,6 +70,11 @@ def _decode_one(value: object, shape: DataShape, index: int, limits: Limits) -> 
     if ((array < 0) | (array > 255) | (array != np.floor(array))).any():
         raise InputInvalid("input_value", "pixels are whole numbers from 0 to 255", index)
     return array.astype(np.uint8)
+
+
+def _spellings(shape: DataShape) -> tuple[tuple[int, ...], ...]:
+    """Nested as the model takes it, or flat."""
+    return shape.input_shape, (math.prod(shape.input_shape),)
 
 
 def _decode_image(text: str, shape: DataShape, index: int, limits: Limits) -> np.ndarray:
