@@ -39,7 +39,7 @@ bench: setup ## measure against the best alternatives: var/bench/report.json
 	@MILLRACE_SERVICES=$${MILLRACE_SERVICES:-bench} $(PYTHON) manage.py bench $(ARGS)
 
 chaos: setup ## inject faults and count what was lost: var/chaos/report.json
-	@$(PYTHON) manage.py chaos $(ARGS)
+	@MILLRACE_SERVICES=$${MILLRACE_SERVICES:-chaos} $(PYTHON) manage.py chaos $(ARGS)
 
 stop: ## stop the embedded services
 	@if [ -x $(PYTHON) ]; then $(PYTHON) -m millrace.embedded stop; fi

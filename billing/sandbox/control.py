@@ -13,6 +13,7 @@ from billing.sandbox.core import Sandbox
 from billing.sandbox.errors import StripeError
 from billing.sandbox.render import public
 from billing.sandbox.resources import checkout
+from billing.sandbox.resources.events import ensure_endpoint
 from billing.sandbox.resources.payment_methods import payment_method_given
 from billing.sandbox.resources.test_clocks import wait_for_endpoints
 
@@ -90,6 +91,16 @@ async def clock(request: Request) -> Response:
         return JSONResponse({"now": sandbox.clock.now(), "offset": sandbox.clock.offset, "done": done})
 
 
+async def endpoint(request: Request) -> Response:
+    """Have all events sent to `{"url": …, "secret": …}`, whatever an earlier run left."""
+    try:
+        given = await _json(request)
+        ensure_endpoint(_sandbox(request), str(given["url"]), str(given["secret"]))
+    except (StripeError, KeyError):
+        return _bad('the body must be {"url": …, "secret": …}')
+    return JSONResponse({"url": given["url"]})
+
+
 async def reset(request: Request) -> Response:
     """Forget everything but the endpoints given at the start."""
     await asyncio.to_thread(_sandbox(request).reset)
@@ -129,6 +140,7 @@ ROUTES = [
     Route("/_sandbox/flush", flush, methods=["POST"]),
     Route("/_sandbox/chaos", chaos, methods=["GET", "POST"]),
     Route("/_sandbox/clock", clock, methods=["GET", "POST"]),
+    Route("/_sandbox/endpoint", endpoint, methods=["POST"]),
     Route("/_sandbox/reset", reset, methods=["POST"]),
     Route("/_sandbox/state", state),
     Route("/_sandbox/checkout/{id}/pay", checkout_pay, methods=["POST"]),

@@ -14,7 +14,7 @@ import uvicorn
 from billing.sandbox.app import build
 from billing.sandbox.chaos import Chaos
 from billing.sandbox.core import Sandbox
-from billing.sandbox.resources.events import endpoint_new
+from billing.sandbox.resources.events import ensure_endpoint
 from billing.sandbox.webhooks import RETRY_SECONDS
 
 DEFAULT_SECRET = "sk_test_millrace"  # noqa: S105 - a key for nothing but this sandbox
@@ -48,17 +48,6 @@ def sandbox_from(options: argparse.Namespace) -> Sandbox:
         retry_seconds=tuple(float(part) for part in options.retry_seconds.split(",")),
         base_url=options.public_url or f"http://{options.host}:{options.port}",
     )
-
-
-def ensure_endpoint(sandbox: Sandbox, url: str, secret: str) -> None:
-    """One endpoint for all events at `url` with this secret, whatever an earlier run left."""
-    with sandbox.lock:
-        for endpoint in sandbox.store.all("webhook_endpoint"):
-            if endpoint["url"] == url:
-                endpoint |= {"_secret": secret, "enabled_events": ["*"], "status": "enabled", "_pinned": True}
-                sandbox.save(endpoint)
-                return
-        sandbox.save(endpoint_new(sandbox, url, ["*"], secret) | {"_pinned": True})
 
 
 def run(options: argparse.Namespace) -> int:

@@ -6,13 +6,16 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from accounts.models import Tenant
+from billing.api.serializers import CheckoutAnswerSerializer, CheckoutSerializer
 from billing.models import Invoice
 from billing.selectors import plans_for_sale, usage_by
+from billing.services.checkout import checkout_session_create
 from channels_partners import selectors
 from channels_partners.api import serializers as shapes
 from channels_partners.models import Partner
 from channels_partners.reports.params import parse
 from channels_partners.services import resellers
+from millrace.api import idempotency
 from millrace.api.fields import MoneyField, Serializer, TypeIdField
 from millrace.api.schema import paged
 from millrace.api.views import ApiView
@@ -92,6 +95,32 @@ class Resume(ResellerView):
         """It is active again."""
         tenant = resellers.reseller_tenant_resume(tenant=self.customer(tenant_id), actor=self.caller.actor)
         return Response(shapes.ResellerTenantSerializer(tenant).data)
+
+
+class Checkout(ResellerView):
+    """Buy a plan for one: the reseller pays."""
+
+    permission = {"POST": "reseller.write"}
+    holds_transaction = False  # it talks to Stripe
+
+    @extend_schema(
+        request=CheckoutSerializer, responses={201: CheckoutAnswerSerializer}, summary="Open Checkout for a customer"
+    )
+    def post(self, request: Request, tenant_id: str) -> Response:
+        """The address of Stripe's page, on the reseller's account and at its prices."""
+        tenant, wanted = self.customer(tenant_id), self.valid(CheckoutSerializer)
+        with tenant_scope(tenant.pk):
+            session = checkout_session_create(
+                tenant_id=tenant.pk,
+                actor=self.caller.actor,
+                plan=wanted.get("plan", ""),
+                price_id=wanted.get("price"),
+                success_url=wanted.get("success_url", ""),
+                cancel_url=wanted.get("cancel_url", ""),
+                key=idempotency.key_of(request),
+                by_payer=True,
+            )
+        return Response(CheckoutAnswerSerializer(session).data, status=201)
 
 
 class ResellerUsageRowSerializer(Serializer):

@@ -19,6 +19,9 @@ urlpatterns: list[URLPattern] = [
     path("reseller/tenants/<str:tenant_id>", reseller.TenantDoor.as_view(), name="api_reseller_tenant"),
     path("reseller/tenants/<str:tenant_id>/suspend", reseller.Suspend.as_view(), name="api_reseller_suspend"),
     path("reseller/tenants/<str:tenant_id>/resume", reseller.Resume.as_view(), name="api_reseller_resume"),
+    path(
+        "reseller/tenants/<str:tenant_id>/checkout-sessions", reseller.Checkout.as_view(), name="api_reseller_checkout"
+    ),
     path("reseller/tenants/<str:tenant_id>/usage", reseller.Usage.as_view(), name="api_reseller_usage"),
     path("reseller/tenants/<str:tenant_id>/spend-limit", reseller.SpendLimit.as_view(), name="api_reseller_limit"),
     path("reseller/invoices", reseller.Invoices.as_view(), name="api_reseller_invoices"),

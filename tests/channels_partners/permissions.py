@@ -23,6 +23,7 @@ _OF_RESELLER = [
     Row("GET", "/v1/reseller/tenants/{tenant_id}", "reseller.read"),
     Row("POST", "/v1/reseller/tenants/{tenant_id}/suspend", "reseller.write"),
     Row("POST", "/v1/reseller/tenants/{tenant_id}/resume", "reseller.write"),
+    Row("POST", "/v1/reseller/tenants/{tenant_id}/checkout-sessions", "reseller.write"),
     Row("GET", "/v1/reseller/tenants/{tenant_id}/usage", "reseller.read"),
     Row("GET", "/v1/reseller/tenants/{tenant_id}/spend-limit", "reseller.read"),
     Row("PUT", "/v1/reseller/tenants/{tenant_id}/spend-limit", "reseller.write"),

@@ -73,3 +73,17 @@ def webhook_endpoint_delete(sandbox: Sandbox, params: Obj, ident: str) -> Obj:
     sandbox.find("webhook_endpoint", ident)
     sandbox.store.remove("webhook_endpoint", ident)
     return {"id": ident, "object": "webhook_endpoint", "deleted": True}
+
+
+def ensure_endpoint(sandbox: Sandbox, url: str, secret: str) -> None:
+    """One pinned endpoint for all events at `url` with this secret. Others that earlier runs pinned are forgotten: they
+    would be retried for three days. The one at `url` is kept, with the deliveries that wait for it."""
+    pinned = {"_secret": secret, "enabled_events": ["*"], "status": "enabled", "_pinned": True}
+    with sandbox.lock:
+        known = None
+        for endpoint in sandbox.store.all("webhook_endpoint"):
+            if endpoint["url"] == url:
+                known = endpoint
+            elif endpoint.get("_pinned"):
+                sandbox.store.remove("webhook_endpoint", endpoint["id"])
+        sandbox.save((known or endpoint_new(sandbox, url, ["*"], secret)) | pinned)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[3]
-KINDS = ("dev", "test", "demo", "bench")
+KINDS = ("dev", "test", "demo", "bench", "chaos")
 
 
 def var() -> Path:

@@ -2,12 +2,16 @@
 
 from millrace.settings import env, services
 from millrace.settings.base import *  # noqa: F403
-from millrace.settings.base import VAR
+from millrace.settings.base import STATIC_ROOT, VAR
 
 DEBUG = env.flag("DEBUG", True)
 SECRET_KEY = env.text("SECRET_KEY", "development-only-never-in-production")
 ALLOWED_HOSTS = ["127.0.0.1", "localhost", "[::1]"]
 CLOCK_MOVABLE = True
+PASSWORD_HASHERS = ["accounts.hashers.LightArgon2PasswordHasher"]
+ACCOUNT_RATE_LIMITS = False  # in the demo a thousand people share the loopback address
+WHITENOISE_USE_FINDERS = True  # static files straight from the rooms: nothing to collect
+STATIC_ROOT.mkdir(parents=True, exist_ok=True)
 EMAIL_BACKEND = "accounts.mailbox.DatabaseEmailBackend"
 DEFAULT_FROM_EMAIL = "Millrace <hello@millrace.localhost>"
 globals().update(services.embedded(env.text("MILLRACE_SERVICES", "dev"), VAR))

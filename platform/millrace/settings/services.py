@@ -6,7 +6,7 @@ from millrace.settings import env
 def from_environment(*, need_owner: bool = False) -> dict:
     """Settings for services that the environment names; a missing one is refused."""
     valkey = env.text("VALKEY_URL", env.text("REDIS_URL", "")) or env.text("VALKEY_URL")
-    databases = {"default": env.database(env.text("DATABASE_URL"))}
+    databases = {"default": _pooled(env.database(env.text("DATABASE_URL")))}
     owner = env.text("DATABASE_OWNER_URL", "")
     if owner or need_owner:
         databases["owner"] = env.database(owner or env.text("DATABASE_OWNER_URL"))
@@ -39,7 +39,7 @@ def embedded(kind: str, var) -> dict:
         valkey_url = valkey_url or found.valkey_url
         stripe_base = stripe_base or found.stripe_base
         webhook_secret = webhook_secret or found.stripe_webhook_secret
-    databases = {"default": env.database(app_url)}
+    databases = {"default": _pooled(env.database(app_url))}
     if owner_url:
         databases["owner"] = env.database(owner_url)
     return {
@@ -58,3 +58,10 @@ def _caches(valkey_url: str) -> dict:
     """Shared by all processes: used one-time codes and failed log-ins are remembered there."""
     backend = "django.core.cache.backends.redis.RedisCache"
     return {"default": {"BACKEND": backend, "LOCATION": valkey_url, "KEY_PREFIX": "millrace:cache"}}
+
+
+def _pooled(database: dict) -> dict:
+    """Keep connections between requests. The web asks for it; programs that fork must not share a pool's threads."""
+    if size := env.integer("DATABASE_POOL_SIZE", 0):
+        database["OPTIONS"]["pool"] = {"min_size": 1, "max_size": size, "timeout": 10}
+    return database

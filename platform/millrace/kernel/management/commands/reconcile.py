@@ -34,12 +34,13 @@ class Command(BaseCommand):
             report = {"ok": not failed, "checks": [asdict(result) for result in results]}
             self.stdout.write(json.dumps(report, ensure_ascii=False, indent=2))
         else:
-            _print(results, Console(file=cast(IO[str], self.stdout), width=None if sys.stdout.isatty() else 110))
+            show(results, Console(file=cast(IO[str], self.stdout), width=None if sys.stdout.isatty() else 110))
         if failed:
             sys.exit(1)
 
 
-def _print(results: list[reconcile.Check], console: Console) -> None:
+def show(results: list[reconcile.Check], console: Console) -> None:
+    """The results as a table, and the rows that differ."""
     table = Table("", "invariant", "checked", "differences", box=None, pad_edge=False)
     table.columns[2].justify = table.columns[3].justify = "right"
     for result in results:
