@@ -4,7 +4,7 @@ from django.urls import path
 
 from accounts.portal import keys, people, views
 from millrace.portal import navigation
-from millrace.portal.navigation import LOGGED_IN, Entry
+from millrace.portal.navigation import Entry
 
 urlpatterns = [
     path("", views.home, name="home"),
@@ -20,7 +20,7 @@ urlpatterns = [
     path("dev/mail/", views.mailbox, name="dev_mailbox"),
 ]
 
-navigation.add("", Entry("Overview", "home", LOGGED_IN, 0))
+navigation.add("", Entry("Overview", "home", "tenant.read", 0))
 navigation.add(
     "Organisation",
     Entry("Members", "accounts_members", "members.read", 20),

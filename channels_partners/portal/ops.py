@@ -196,7 +196,7 @@ def _revenue_chart(params: Params, currency: str, step: int) -> Chart:
         # A column shows what came in; what went back on a day of its own stands in the table of the report.
         [Series(names.get(group, group), [max(amount, 0) for _, amount in points]) for group, points in series.items()],
         heading="From" if step > 1 else "Day",
-        text=lambda value: str(Money(int(value), currency)),
+        text=lambda value: str(Money(int(value), currency)).removeprefix(f"{currency} "),
         description="Settled revenue, ex tax, net of refunds and lost disputes, by the channel that brought the customer.",
         unit=currency,
     )

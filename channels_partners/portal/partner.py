@@ -163,7 +163,7 @@ def _earnings_chart(partner: Partner, currency: str) -> Chart:
     points = earnings_series(partner, end - timedelta(days=_CHART_DAYS), end, currency=currency, days=7)
 
     def text(value: Any) -> str:
-        return str(Money(int(value), currency))
+        return str(Money(int(value), currency)).removeprefix(f"{currency} ")
 
     return lines(
         f"Earned by week, {currency}",
