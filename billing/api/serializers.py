@@ -50,7 +50,7 @@ class PlansQuerySerializer(Serializer):
 class PlansSerializer(Serializer):
     """What is for sale."""
 
-    data = PriceSerializer(many=True, read_only=True)
+    data = PriceSerializer(many=True, read_only=True)  # type: ignore[assignment]
 
 
 class CheckoutSerializer(Serializer):
@@ -206,7 +206,7 @@ class UsageRowSerializer(Serializer):
 class UsageSerializer(Serializer):
     """Sums of usage."""
 
-    data = UsageRowSerializer(many=True, read_only=True)
+    data = UsageRowSerializer(many=True, read_only=True)  # type: ignore[assignment]
 
 
 class UsageEventSerializer(Serializer):
@@ -222,7 +222,7 @@ class UsageEventSerializer(Serializer):
 class UsageEventsSerializer(Serializer):
     """A batch."""
 
-    events = UsageEventSerializer(many=True, min_length=1, max_length=1000)
+    events = serializers.ListField(child=UsageEventSerializer(), min_length=1, max_length=1000)
 
 
 class UsageEventAnswerSerializer(Serializer):
@@ -244,7 +244,7 @@ class UsageEventsAnswerSerializer(Serializer):
     accepted = serializers.IntegerField(read_only=True)
     duplicates = serializers.IntegerField(read_only=True)
     refused = serializers.IntegerField(read_only=True)
-    data = UsageEventAnswerSerializer(many=True, read_only=True)
+    data = UsageEventAnswerSerializer(many=True, read_only=True)  # type: ignore[assignment]
 
 
 class MeterSerializer(Serializer):

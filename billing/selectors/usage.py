@@ -21,7 +21,11 @@ def meters_of(tenant_id: UUID) -> frozenset[str]:
 def usage_by(tenant_id: UUID, group: str, start: datetime, end: datetime) -> Iterator[dict[str, Any]]:
     """Quantities in [start, end) by meter and, unless `group` is meter, by job, model or day (UTC)."""
     rows = UsageEvent.objects.filter(tenant_id=tenant_id, occurred_at__gte=start, occurred_at__lt=end)
-    keys = {"meter": {}, "job": {"job_id": F("job_id")}, "model": {"model_id": F("model_id")}}.get(group)
+    keys: dict[str, Any] | None = {
+        "meter": {},
+        "job": {"job_id": F("job_id")},
+        "model": {"model_id": F("model_id")},
+    }.get(group)
     if keys is None:
         keys = {"day": TruncDate("occurred_at")}
     annotations = {name: value for name, value in keys.items() if name == "day"}

@@ -19,7 +19,7 @@ def product_ensure(plan: Plan) -> str:
     except Exception as error:
         if not is_missing(error):
             raise
-        params = {"id": ident, "name": plan.name, "metadata": {"plan_id": str(plan.pk), "code": plan.code}}
+        params: Any = {"id": ident, "name": plan.name, "metadata": {"plan_id": str(plan.pk), "code": plan.code}}
         found = client().v1.products.create(params, once(f"product:{plan.pk}"))
     Plan.objects.filter(pk=plan.pk).update(stripe_product_id=found.id)
     plan.stripe_product_id = found.id

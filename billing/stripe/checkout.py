@@ -39,7 +39,7 @@ def subscription_create(
     *, tenant_id: UUID, account: BillingAccount, price: PriceVersion, now: datetime, key: str, days_until_due: int = 0
 ) -> str:
     """A subscription without a visit to Checkout: on the account's saved card, or by invoice with `days_until_due`."""
-    params = {"customer": customer_ensure(account), "items": [item_for(price, account)]}
+    params: dict[str, Any] = {"customer": customer_ensure(account), "items": [item_for(price, account)]}
     params |= subscription_data(tenant_id, account, price, now)
     if days_until_due:
         params |= {"collection_method": "send_invoice", "days_until_due": days_until_due}

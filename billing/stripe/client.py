@@ -37,7 +37,7 @@ def plain(thing: stripe.StripeObject) -> dict[str, Any]:
     return thing.to_dict(for_json=True)
 
 
-def once(key: str) -> dict[str, Any]:
+def once(key: str) -> Any:
     """Request options that make a creating call safe to repeat."""
     return {"idempotency_key": f"millrace:{key}"}
 

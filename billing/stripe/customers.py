@@ -1,5 +1,7 @@
 """Payers at Stripe: one customer for each billing account, and its tax rate."""
 
+from typing import Any
+
 from accounts.models import Tenant
 from billing.models import BillingAccount
 from billing.stripe.client import client, once
@@ -12,7 +14,7 @@ def customer_ensure(account: BillingAccount) -> str:
         return account.stripe_customer_id
     with platform_scope(reason="a payer's name is its organisation's"):
         name = Tenant.objects.values_list("name", flat=True).get(pk=account.owner_tenant_id)
-    params: dict = {"name": name, "metadata": {"billing_account_id": str(account.pk)}}
+    params: Any = {"name": name, "metadata": {"billing_account_id": str(account.pk)}}
     if account.email:
         params["email"] = account.email
     if account.clock:
@@ -29,7 +31,7 @@ def tax_rates(account: BillingAccount) -> list[str]:
         return []
     if not account.stripe_tax_rate_id:
         percent = f"{account.tax_percent.normalize():f}"
-        params = {"display_name": "VAT", "percentage": float(account.tax_percent), "inclusive": False}
+        params: Any = {"display_name": "VAT", "percentage": float(account.tax_percent), "inclusive": False}
         if account.tax_country:
             params["country"] = account.tax_country
         made = client().v1.tax_rates.create(params, once(f"tax:{account.tax_country}:{percent}"))

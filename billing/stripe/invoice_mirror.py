@@ -109,8 +109,10 @@ def _belongs_to(found: dict[str, Any]) -> tuple[UUID, BillingAccount, Subscripti
         subscription = subscription or subscription_sync(stripe_id)
         return subscription.tenant_id, subscription.billing_account, subscription
     tenant_id = uuid_in(found["metadata"], "tenant_id")
+    if tenant_id is None:
+        raise Ignored("the invoice names no tenant of ours")
     billing = TenantBilling.objects.select_related("billing_account").filter(tenant_id=tenant_id).first()
-    if tenant_id is None or billing is None:
+    if billing is None:
         raise Ignored("the invoice names no tenant of ours")
     return tenant_id, billing.billing_account, None
 

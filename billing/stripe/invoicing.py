@@ -178,7 +178,7 @@ def _compare_fee(invoice: Invoice, entry: dict[str, Any]) -> list[str]:
         return []
     phase = subscription.phases.filter(starts_at__lte=line.period_start).order_by("-starts_at").first()
     price = phase.price_version if phase else subscription.price_version
-    if subscription.next_price is not None and subscription.next_price_at <= line.period_start:
+    if subscription.next_price and subscription.next_price_at and subscription.next_price_at <= line.period_start:
         price = subscription.next_price
     fee = fee_of(price, invoice.billing_account.discount_percent)
     if entry["amount"] not in (fee, 0) or (entry["amount"] == 0 and not _in_trial(subscription, line) and fee):

@@ -39,7 +39,9 @@ def refund_sync(stripe_id: str) -> Refund:
         mirror_lock(stripe_id)
         found = plain(client().v1.refunds.retrieve(stripe_id))
         asked_for = uuid_in(found.get("metadata"), "refund_id")
-        refund = Refund.objects.filter(stripe_id=stripe_id).first() or Refund.objects.filter(pk=asked_for).first()
+        refund = Refund.objects.filter(stripe_id=stripe_id).first()
+        if refund is None and asked_for is not None:
+            refund = Refund.objects.filter(pk=asked_for).first()
         if refund is None:
             refund = Refund(stripe_id=stripe_id, amount=found["amount"], currency=found["currency"].upper())
             refund.invoice = _invoice_of(found)

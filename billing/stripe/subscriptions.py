@@ -1,5 +1,6 @@
 """The mirror of subscriptions: status, period, and which price holds from when."""
 
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -68,15 +69,17 @@ def subscription_sync(stripe_id: str) -> Subscription:
 def _upsert(found: dict[str, Any], known: Subscription | None) -> Subscription:
     metadata = found["metadata"] or {}
     tenant_id = known.tenant_id if known else uuid_in(metadata, "tenant_id")
+    if tenant_id is None:
+        raise Ignored("the subscription names no tenant of ours")
     billing = TenantBilling.objects.select_related("billing_account").filter(tenant_id=tenant_id).first()
-    if billing is None or tenant_id is None:
+    if billing is None:
         raise Ignored("the subscription names no tenant of ours")
     if billing.billing_account.stripe_customer_id not in (None, ident(found["customer"])) and known is None:
         raise Ignored("the subscription's customer does not pay for that tenant")
     price = _price(uuid_in(metadata, "price_version_id"), known)
     item = found["items"]["data"][0]
-    following = PriceVersion.objects.filter(pk=uuid_in(metadata, "next_price_version_id")).first()
-    following_at = moment(int(metadata["next_price_at"])) if following else None
+    following, following_at = _following(metadata)
+    since: datetime | None
     if following and following_at and certain(item["current_period_start"]) >= following_at:
         price, since = following, following_at
         following = following_at = None
@@ -101,6 +104,13 @@ def _upsert(found: dict[str, Any], known: Subscription | None) -> Subscription:
     subscription, _ = Subscription.objects.update_or_create(stripe_id=found["id"], defaults=values)
     _phase(subscription, price, since)
     return subscription
+
+
+def _following(metadata: dict[str, Any]) -> tuple[PriceVersion | None, datetime | None]:
+    """The cheaper price that waits, and for when."""
+    price_id = uuid_in(metadata, "next_price_version_id")
+    price = PriceVersion.objects.select_related("plan").filter(pk=price_id).first() if price_id else None
+    return (price, certain(int(metadata["next_price_at"]))) if price else (None, None)
 
 
 def _price(price_id: UUID | None, known: Subscription | None) -> PriceVersion:

@@ -74,7 +74,7 @@ def test_late_usage_goes_onto_the_next_invoice(world: World, tenant: Tenant) -> 
     world.subscribe(tenant, "starter")
     use(tenant, "gpu_ms", 3_600_000, START + timedelta(days=3))
     world.advance(RENEWAL)
-    use(tenant, "gpu_ms", 7_200_000, START + timedelta(days=4), key="late")
+    use(tenant, "gpu_ms", 7_200_000, START + timedelta(days=4), key="late", recorded=RENEWAL + timedelta(days=1))
     use(tenant, "gpu_ms", 3_600_000, RENEWAL + timedelta(days=4), key="in time")
 
     world.advance(MARCH)

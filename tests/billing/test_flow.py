@@ -6,7 +6,7 @@ from accounts.models import Tenant
 from billing.models import InvoiceLine, UsageEvent
 from billing.services.refunds import refund_create
 from billing.services.usage import usage_record
-from millrace.kernel import ledger
+from millrace.kernel import clock, ledger
 from millrace.kernel.models import OutboxEvent
 from millrace.kernel.tenancy import platform_scope, tenant_scope
 from tests.billing.stripe_world import World
@@ -16,8 +16,11 @@ START = datetime(2026, 1, 10, 9, tzinfo=UTC)
 RENEWAL = datetime(2026, 2, 10, 9, 1, tzinfo=UTC)
 
 
-def use(tenant: Tenant, meter: str, quantity: int, at: datetime, key: str = "") -> None:
-    with tenant_scope(tenant.pk):
+def use(
+    tenant: Tenant, meter: str, quantity: int, at: datetime, key: str = "", *, recorded: datetime | None = None
+) -> None:
+    """Usage that happened, and unless told otherwise was recorded, at `at`."""
+    with clock.frozen(recorded or at), tenant_scope(tenant.pk):
         usage_record(tenant_id=tenant.pk, meter=meter, quantity=quantity, occurred_at=at, key=key or f"{meter}:{at}")
 
 

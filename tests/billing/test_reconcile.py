@@ -66,6 +66,7 @@ def test_an_altered_line_and_an_event_passed_over_are_named(real_db: None, books
     text = json.dumps(found)
     assert "is not the total" in text
     assert "its events are 0" in text
+    assert "was there when its period was billed, and is on no invoice" in text
 
 
 def test_the_table_is_for_people(books: Tenant) -> None:
