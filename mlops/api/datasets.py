@@ -12,6 +12,7 @@ from rest_framework.response import Response
 
 from millrace.api.fields import Serializer, TypeIdField
 from millrace.api.parsers import StrictJSONParser
+from millrace.api.schema import paged
 from millrace.api.views import ApiView
 from millrace.kernel.errors import Invalid, NotFound
 from mlops import selectors
@@ -112,7 +113,7 @@ class DatasetsView(ApiView):
     parser_classes = [StrictJSONParser, UploadParser]
     holds_transaction = False
 
-    @extend_schema(responses=DatasetOut(many=True))
+    @paged(DatasetOut)
     def get(self, request: Request) -> Response:
         """The tenant's data sets."""
         return self.page(selectors.datasets(self.caller.tenant_id), DatasetOut)
@@ -165,7 +166,7 @@ class DatasetVersionsView(ApiView):
 
     permission = {"GET": "data.read"}
 
-    @extend_schema(responses=DatasetVersionOut(many=True))
+    @paged(DatasetVersionOut)
     def get(self, request: Request, dataset_id: str) -> Response:
         """The versions, newest first."""
         dataset = selectors.dataset(self.caller.tenant_id, dataset_id)

@@ -5,13 +5,14 @@ from uuid import UUID
 
 from django.http import FileResponse
 from drf_spectacular.types import OpenApiTypes
-from drf_spectacular.utils import extend_schema
+from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from billing import selectors as prices
 from millrace.api.fields import MoneyField, Serializer, TypeIdField
+from millrace.api.schema import paged
 from millrace.api.views import ApiView
 from millrace.kernel import storage
 from millrace.kernel.errors import Conflict, Invalid, NotFound
@@ -215,7 +216,7 @@ class JobsView(_JobView):
 
     permission = {"GET": "jobs.read", "POST": "jobs.write"}
 
-    @extend_schema(responses=JobOut(many=True))
+    @paged(JobOut, parameters=[OpenApiParameter("state", str, enum=JobState.values)])
     def get(self, request: Request) -> Response:
         """The tenant's jobs, newest first; `?state=` narrows them."""
         rows = selectors.jobs(self.caller.tenant_id)

@@ -8,6 +8,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from millrace.api.fields import MoneyField, Serializer, TypeIdField
+from millrace.api.schema import paged
 from millrace.api.views import ApiView
 from millrace.kernel import ids, storage
 from millrace.kernel.errors import Invalid, NotFound
@@ -113,7 +114,7 @@ class ModelsView(ApiView):
 
     permission = {"GET": "models.read"}
 
-    @extend_schema(responses=ModelOut(many=True))
+    @paged(ModelOut)
     def get(self, request: Request) -> Response:
         """The tenant's models."""
         return self.page(selectors.models(self.caller.tenant_id), ModelOut)
@@ -135,7 +136,7 @@ class ModelVersionsView(ApiView):
 
     permission = {"GET": "models.read"}
 
-    @extend_schema(responses=ModelVersionOut(many=True))
+    @paged(ModelVersionOut)
     def get(self, request: Request, model_id: str) -> Response:
         """Champion and challengers, newest first."""
         model = selectors.model(self.caller.tenant_id, model_id)
