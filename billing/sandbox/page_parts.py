@@ -45,6 +45,7 @@ def document(title: str, body: str) -> str:
     name = escape(title)
     return (
         "<!doctype html><html lang=en><head><meta charset=utf-8><meta name=viewport content='width=device-width'>"
+        "<link rel=icon href='data:,'>"
         f"<title>{name}</title><style>{_STYLE}</style></head><body><main><h1>{name}</h1>{body}</main>"
         "<footer class=quiet>Payment sandbox. No real card works here, and no money moves.</footer></body></html>"
     )
