@@ -10,6 +10,7 @@ from millrace.api.fields import Serializer, TypeIdField
 from millrace.api.views import ApiView
 from millrace.kernel import ids, valkey
 from millrace.kernel.errors import NotFound
+from mlops import selectors
 from mlops.errors import ServingBusy
 from mlops.models import Prediction
 from mlops.serving.door import body_of, predict
@@ -52,6 +53,7 @@ class PredictView(ApiView):
     )
     def post(self, request: Request, model_id: str) -> Response:
         """Predict with the model's champion."""
+        selectors.model(self.caller.tenant_id, model_id)  # a stranger meets 404 before anything else
         answer = async_to_sync(predict)(
             tenant_id=self.caller.tenant_id,
             throttle_key=self.caller.throttle_key,
