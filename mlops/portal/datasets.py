@@ -1,5 +1,7 @@
 """Pages of the data sets."""
 
+from typing import cast
+
 from django import forms
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
@@ -103,7 +105,8 @@ def _problems(refusal: DatasetInvalid | None) -> dict | None:
     """The rows at fault, with what each code means."""
     if refusal is None:
         return None
-    listed = [row | {"meaning": CODES[row["code"]]} for row in refusal.extra["problems"][:_PROBLEMS_SHOWN]]
+    rows = cast(list[dict], refusal.extra["problems"])[:_PROBLEMS_SHOWN]
+    listed = [row | {"meaning": CODES[row["code"]]} for row in rows]
     return {"count": refusal.extra["problem_count"], "rows": listed}
 
 

@@ -1,7 +1,7 @@
 """The form of a new job, made from the recipe's JSON Schema."""
 
 from decimal import Decimal, InvalidOperation
-from typing import Any
+from typing import Any, cast
 from uuid import UUID
 
 from django import forms
@@ -36,8 +36,8 @@ class JobForm(forms.Form):
         super().__init__(*args, **kwargs)
         self.tenant_id, self.recipe, self.currency = tenant_id, recipe, currency
         sets = selectors.datasets(tenant_id).order_by("-id")[:_MOST_CHOICES]
-        self.fields["dataset"].choices = [(one.public_id, one.name) for one in sets]
-        self.fields["device"].choices = [(name, name) for name in device_classes()]
+        cast(forms.ChoiceField, self.fields["dataset"]).choices = [(one.public_id, one.name) for one in sets]
+        cast(forms.ChoiceField, self.fields["device"]).choices = [(name, name) for name in device_classes()]
         self.fields["spend_cap"].label = f"Spend cap, {currency}"
         params = recipe.default_params(preset)
         for name, schema in recipe.params_schema["properties"].items():
@@ -80,7 +80,7 @@ def recipes() -> list[Recipe]:
 
 
 def _field(name: str, schema: dict[str, Any], initial: Any) -> forms.Field:
-    common = {
+    common: dict[str, Any] = {
         "label": schema.get("title", name),
         "help_text": schema.get("description", ""),
         "initial": initial,
@@ -90,7 +90,7 @@ def _field(name: str, schema: dict[str, Any], initial: Any) -> forms.Field:
         return forms.ChoiceField(choices=[(value, value) for value in schema["enum"]], **common)
     if schema["type"] == "boolean":
         return forms.BooleanField(**common)
-    bounds = {"min_value": schema.get("minimum"), "max_value": schema.get("maximum")}
+    bounds: dict[str, Any] = {"min_value": schema.get("minimum"), "max_value": schema.get("maximum")}
     if schema["type"] == "integer":
         return forms.IntegerField(**bounds, **common)
     if schema["type"] == "number":

@@ -10,7 +10,7 @@ from accounts.portal.guard import page
 from millrace.kernel.money import Money
 from millrace.portal.views import attempt, cursor_page
 from mlops import selectors
-from mlops.models import ModelVersion
+from mlops.models import Model, ModelVersion
 from mlops.services.registry import model_promote
 
 _LARGEST_MATRIX = 20
@@ -26,13 +26,12 @@ def index(request: HttpRequest) -> HttpResponse:
     """The tenant's models, newest first."""
     tenant_id = request.caller.tenant_id  # type: ignore[attr-defined]
     found = cursor_page(selectors.models(tenant_id), request)
+    rows = []
     for model in found["rows"]:
         history = list(selectors.model_versions(tenant_id, model.pk).order_by("number"))
-        model.history = [version.metrics.get(version.primary_metric) for version in history]
-        model.version_count = len(history)
-        champion = model.champion
-        model.figure = champion.metrics.get(champion.primary_metric) if champion else None
-    return render(request, "mlops/models.html", {"page": found})
+        figures = [version.metrics.get(version.primary_metric) for version in history]
+        rows.append({"model": model, "history": figures, "figure": champion_figure(model)})
+    return render(request, "mlops/models.html", {"page": found, "rows": rows})
 
 
 @require_safe
@@ -44,9 +43,8 @@ def detail(request: HttpRequest, model_id: str) -> HttpResponse:
     versions = list(selectors.model_versions(tenant_id, model.pk).order_by("-number"))
     number = request.GET.get("version", "")
     shown = selectors.model_version(tenant_id, model_id, number) if number else model.champion
-    for version in versions:
-        version.figure = version.metrics.get(version.primary_metric)
-    values: dict[str, Any] = {"model": model, "versions": versions, "shown": shown}
+    rows = [{"version": one, "figure": one.metrics.get(one.primary_metric)} for one in versions]
+    values: dict[str, Any] = {"model": model, "versions": rows, "shown": shown}
     if shown is not None:
         values |= {
             "figures": [(title, shown.metrics[name]) for name, title in _FIGURES if name in shown.metrics],
@@ -72,6 +70,12 @@ def promote(request: HttpRequest, model_id: str) -> HttpResponse:
         done=f"Version {version.number} of {model.name} answers from now on.",
     )
     return redirect("mlops_model", model_id=model_id)
+
+
+def champion_figure(model: Model) -> float | None:
+    """The main figure of the version that answers."""
+    champion = model.champion
+    return champion.metrics.get(champion.primary_metric) if champion else None
 
 
 def _matrix(version: ModelVersion) -> dict[str, Any] | None:

@@ -4,6 +4,7 @@ from django.http import HttpRequest
 
 from millrace.portal import panels
 from mlops import selectors
+from mlops.portal.models import champion_figure
 from mlops.states import AT_REST
 
 _SHOWN = 5
@@ -27,6 +28,4 @@ def _jobs(request: HttpRequest) -> dict:
 
 def _models(request: HttpRequest) -> dict | None:
     models = list(selectors.models(request.caller.tenant_id).order_by("-id")[:_SHOWN])  # type: ignore[attr-defined]
-    for model in models:
-        model.figure = model.champion.metrics.get(model.champion.primary_metric) if model.champion else None
-    return {"models": models} if models else None
+    return {"models": [{"model": one, "figure": champion_figure(one)} for one in models]} if models else None
