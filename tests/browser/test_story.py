@@ -12,7 +12,7 @@ from millrace.kernel import clock, outbox
 from millrace.kernel.tenancy import platform_scope
 from tests.billing.stripe_world import World
 from tests.channels_partners.makers import make_link, make_partner
-from tests.mlops.programs import wait_for
+from tests.mlops.programs import ROOT, wait_for
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.timeout(480)]
 # Playwright's own event loop runs in this thread, which Django takes for an asynchronous caller.
@@ -73,9 +73,19 @@ def train(page: Any) -> str:
     return str(page.url)
 
 
-def test_from_a_partner_s_link_to_a_paid_invoice(
-    page: Any, world: World, start_worker: Any
-) -> None:  # fmt: skip
+def ask_the_model(page: Any, start: Any) -> None:
+    """Let it read an example of its data set, and say that it was right."""
+    serving = start(str(ROOT / "manage.py"), "serve")
+    wait_for(lambda: "serving on" in serving.output(), serving)
+    page.fill("#sample", "0")
+    page.click("text=Load it")
+    page.locator(".told").wait_for()
+    assert page.locator(".told").inner_text() in "0123456789"
+    page.click("text=Right")
+    page.get_by_text("Thank you, that is kept.").wait_for()
+
+
+def test_from_a_partner_s_link_to_a_paid_invoice(page: Any, world: World, start: Any, start_worker: Any) -> None:  # fmt: skip
     link = make_link(make_partner("Sensor Partners"), code="spring")
 
     page.goto(f"/r/{link.code}")
@@ -92,6 +102,7 @@ def test_from_a_partner_s_link_to_a_paid_invoice(
     page.click("tbody >> text=Digit reader")
     page.get_by_role("heading", name="Confusions on the held-out part").wait_for()
     assert worker.stop() == 0
+    ask_the_model(page, start)
 
     page.click("nav >> text=Invoices")
     assert "paid" in page.locator("tbody tr").first.inner_text()
