@@ -118,7 +118,9 @@ def _start_programs(stage: Stage, port: int) -> None:
 
 def start_job_worker(stage: Stage) -> None:
     """The program that runs training jobs on this machine's processor."""
-    stage.start("cpu-worker", sys.executable, str(settings.ROOT / "manage.py"), "worker", "--queues", "cpu")
+    manage = (sys.executable, str(settings.ROOT / "manage.py"))
+    # Two slots share the cores, one thread each: on a machine this busy, two threads of one job wait for each other.
+    stage.start("cpu-worker", *manage, "worker", "--queues", "cpu", "--cpu-slots", "2")
 
 
 def _answers(url: str) -> bool:
