@@ -28,7 +28,7 @@ def settle(stage: Stage, crowd: Crowd) -> dict[str, str]:
         raise StoryError(f"the declined card left its tenant {state}, not past_due")
     _new_card(declined)
     wait_quiet(stage)
-    stage.move_to(billing_day_hour(30))
+    stage.move_to(billing_day_hour(76))  # Stripe tries a failed payment again after three days
     wait_quiet(stage)
     until(lambda: declined.owner.api("GET", "/v1/tenant")["state"] == "active", "the declined card's tenant is paid up")
     _refund(crowd)
