@@ -34,7 +34,6 @@ def draft(
         details = {"subscription": subscription["id"], "metadata": dict(subscription["metadata"])}
         invoice["parent"] = {"type": "subscription_details", "quote_details": None, "subscription_details": details}
         invoice["collection_method"] = subscription["collection_method"]
-        invoice["default_payment_method"] = subscription["default_payment_method"]
         invoice["default_tax_rates"] = list(subscription["default_tax_rates"])
         invoice["description"] = subscription["description"]
         if subscription["collection_method"] == "send_invoice":

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import httpx
 import pytest
 import stripe
 
@@ -127,6 +128,23 @@ def test_retry_by_schedule_collects(server: Any, api: Any, clock: Any) -> None:
 
     invoice = _cycle_invoice(api, subscription)
     assert (invoice.status, invoice.attempt_count, invoice.next_payment_attempt) == ("paid", 2, None)
+
+
+def test_a_card_changed_in_the_portal_serves_the_open_invoice_too(server: Any, api: Any, clock: Any) -> None:
+    customer = make_customer(api, clock=clock.id)
+    card = api.payment_methods.attach("pm_card_chargeCustomerFail", {"customer": customer.id})
+    subscription = api.subscriptions.create(
+        {"customer": customer.id, "items": [{"price": make_price(api).id}], "default_payment_method": card.id,
+         "billing_cycle_anchor": FEBRUARY, "proration_behavior": "none"}
+    )  # fmt: skip
+    server.advance(clock.id, FEBRUARY + 2 * 3_600)
+    page = api.billing_portal.sessions.create({"customer": customer.id}).url
+
+    httpx.post(page, data={"action": "card", "number": "4242424242424242", "expiry": "12/34", "cvc": "123"})
+    server.advance(clock.id, FEBRUARY + 4 * DAY)
+
+    invoice = _cycle_invoice(api, subscription)
+    assert (invoice.status, invoice.attempt_count, invoice.default_payment_method) == ("paid", 2, None)
 
 
 def test_retries_that_all_fail_end_the_subscription(server: Any, api: Any, clock: Any) -> None:
