@@ -62,12 +62,12 @@ class Person:
 
     def submit(self, path: str, form: dict[str, Any]) -> httpx.Response:
         """Send a form with the page's CSRF token."""
-        token = self.browser.cookies.get("csrftoken", "")
+        token = self.browser.cookies.get("csrftoken") or ""
         return self.browser.post(path, data=form | {"csrfmiddlewaretoken": token})
 
     def api(self, method: str, path: str, body: Any = None, *, key: str = "") -> Any:
         """One call of the API within the portal's session; its JSON."""
-        headers = {"X-CSRFToken": self.browser.cookies.get("csrftoken", "")}
+        headers = {"X-CSRFToken": (self.browser.cookies.get("csrftoken") or "")}
         if key:
             headers["Idempotency-Key"] = key
         answer = expect(self.browser.request(method, path, json=body, headers=headers))

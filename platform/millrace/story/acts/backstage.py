@@ -8,8 +8,9 @@ from allauth.account.models import EmailAddress
 from accounts.models import Tenant, User
 from accounts.services.api_keys import api_key_create
 from accounts.services.tenants import tenant_create
+from billing.models import Plan
 from billing.services.catalogue import catalogue_seed, plan_create, price_version_publish
-from channels_partners.models import Channel, Partner
+from channels_partners.models import Channel, Partner, TermsVersion
 from channels_partners.services.channels import channel_ensure, spend_record
 from channels_partners.services.links import link_create
 from channels_partners.services.partners import partner_create, terms_publish
@@ -61,8 +62,6 @@ def prepare() -> House:
 
 def _announce_only(kept: str) -> None:
     """Take the example plans off the pricing page: this company sells its own three, and the free one."""
-    from billing.models import Plan
-
     Plan.objects.exclude(code=kept).update(is_public=False)
 
 
@@ -82,7 +81,7 @@ def _partners(channel: Channel, house: House) -> None:
         )[1]
 
 
-def _partner(name: str, email: str, person: str, kind: str, channel: Channel, terms: object) -> Partner:
+def _partner(name: str, email: str, person: str, kind: str, channel: Channel, terms: TermsVersion | None) -> Partner:
     owner = _person(email, person)
     organisation: Tenant = tenant_create(name=name, owner=owner, actor=OPERATOR, kind="partner")
     return partner_create(

@@ -2,13 +2,14 @@
 
 import time
 from collections.abc import Callable
+from typing import Any
 
 from billing.models import Invoice, StripeEvent, StripeEventState
 from billing.services.refunds import refund_create
 from millrace.kernel.audit import Actor
 from millrace.kernel.models import OutboxEvent
 from millrace.kernel.tenancy import platform_scope
-from millrace.story.acts.month import GOOD_CARD, Crowd, at_once, billing_day_hour, pay_page
+from millrace.story.acts.month import GOOD_CARD, Crowd, Customer, at_once, billing_day_hour, pay_page
 from millrace.story.cast import REFUND
 from millrace.story.people import StoryError
 from millrace.story.stage import Stage, sandbox
@@ -16,7 +17,7 @@ from millrace.story.stage import Stage, sandbox
 PATIENCE_SECONDS = 120
 
 
-def settle(stage: Stage, crowd: Crowd) -> dict[str, str]:
+def settle(stage: Stage, crowd: Crowd) -> dict[str, Any]:
     """Let the month's invoices be drafted, rated, finalised and paid; returns what went wrong on purpose."""
     stage.move_to(billing_day_hour(0.25))
     wait_quiet(stage)
@@ -75,7 +76,7 @@ def _backlog() -> dict[str, int]:
         }
 
 
-def _new_card(customer: object) -> None:
+def _new_card(customer: Customer) -> None:
     """The owner opens the billing portal and gives a card that works."""
     url = customer.owner.api("POST", "/v1/billing-portal-sessions", {})["url"]
     pay_page(url, GOOD_CARD, customer.owner.email, action="card")

@@ -2,10 +2,11 @@
 
 import json
 import random
-import signal
 import time
 from argparse import ArgumentParser
 from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from django.conf import settings
@@ -13,14 +14,15 @@ from django.core.management.base import BaseCommand, CommandError
 from rich.console import Console
 from rich.table import Table
 
-from billing.models import UsageEvent
+from billing.models import Invoice, UsageEvent
 from millrace.kernel.management.commands.reconcile import show
 from millrace.kernel.reconcile import run_checks
 from millrace.kernel.tenancy import platform_scope
 from millrace.story.acts import backstage, month, settlement, training
 from millrace.story.cast import Organisation, company
 from millrace.story.people import StoryError
-from millrace.story.stage import Stage, raised, restart, sandbox
+from millrace.story.stage import Stage, raised, sandbox
+from mlops.models import Job, Segment
 
 # What goes wrong with Stripe's webhooks, as shares of them.
 WEBHOOKS = {"double": 0.3, "delay": 0.3, "reorder": 0.5, "fail": 0.15}
@@ -59,25 +61,23 @@ class Command(BaseCommand):
             raise CommandError(f"{lost} units of usage lost or doubled, {differences} differences.")
 
 
-def _perform(console: Console, folder: Any, options: dict) -> dict[str, int]:
+def _perform(console: Console, folder: Path, options: dict[str, Any]) -> dict[str, int]:
     dice = random.Random(options["seed"])  # noqa: S311 - repeatable faults, not secrets
     kills: Counter[str] = Counter()
-    cast = _cast(options["customers"])
     with raised(folder) as stage, console.status("raising the stage") as status:
         sandbox("POST", "/_sandbox/chaos", {"seed": options["seed"], **WEBHOOKS})
-        house, crowd, learning = backstage.prepare(), month.Crowd(), None
-        days = sorted({one.day for one in cast})
-        for day in days:
-            status.update(f"{day} January: customers come, {kills.total()} programs killed so far")
-            month.play_day(stage, house, crowd, day, cast, lambda: None)
-            if learning is None:
-                settlement.wait_quiet(stage)
-                learning = training.training_of(stage, crowd.of("trainer"))
+        crowd = month.Crowd()
+
+        def kill_one() -> None:
             if kills.total() < options["kills"]:
-                _kill_one(stage, dice, kills)
-            month.report_usage(crowd, final=False)
-        while kills.total() < options["kills"]:
-            _kill_one(stage, dice, kills)
+                name = dice.choice([one for one in VICTIMS if one in stage.programs])
+                stage.restart(name)
+                kills[name] += 1
+                status.update(f"{kills.total()} programs killed so far, the last: {name}")
+
+        learning = _days(stage, crowd, _cast(options["customers"]), kill_one)
+        for _ in range(options["kills"]):
+            kill_one()
             time.sleep(dice.uniform(0.5, 2))
         status.update("the jobs finish")
         learning.finish()
@@ -87,10 +87,31 @@ def _perform(console: Console, folder: Any, options: dict) -> dict[str, int]:
         settlement.settle(stage, crowd)
         deliveries = sandbox("GET", "/_sandbox/deliveries")
     return {
-        "customers": len(crowd.customers), "programs killed": kills.total() + learning.kills, "jobs finished": 2,
-        "webhooks delivered": deliveries["delivered"], "webhook attempts failed": deliveries["failed_attempts"],
-        "usage sent": sum(one.reported for one in crowd.customers.values()), "usage stored": _stored(),
-    }  # fmt: skip
+        "customers": len(crowd.customers),
+        "programs killed": kills.total() + learning.kills,
+        "webhooks delivered": deliveries["delivered"],
+        "webhook attempts failed": deliveries["failed_attempts"],
+        "usage sent": sum(one.reported for one in crowd.customers.values()),
+        **_stored(),
+    }
+
+
+def _days(
+    stage: Stage, crowd: month.Crowd, cast: list[Organisation], kill_one: Callable[[], None]
+) -> training.Training:
+    """The month until the bills; a program dies on every day that somebody comes."""
+    house, learning = backstage.prepare(), None
+    for day in sorted({one.day for one in cast}):
+        month.play_day(stage, house, crowd, day, cast, lambda: None)
+        if learning is None:
+            settlement.wait_quiet(stage)
+            learning = training.training_of(stage, crowd.of("trainer"))
+        learning.advance()
+        kill_one()
+        month.report_usage(crowd, final=False)
+    if learning is None:
+        raise StoryError("the cast has no trainer.")
+    return learning
 
 
 def _cast(customers: int) -> list[Organisation]:
@@ -100,13 +121,15 @@ def _cast(customers: int) -> list[Organisation]:
     return sorted((parts + others)[: max(customers, len(parts))], key=lambda one: one.day)
 
 
-def _kill_one(stage: Stage, dice: random.Random, kills: Counter[str]) -> None:
-    name = dice.choice(VICTIMS)
-    restart(stage, name, signal.SIGKILL)
-    kills[name] += 1
-
-
-def _stored() -> int:
+def _stored() -> dict[str, int]:
+    """What the database has of it all."""
     with platform_scope(reason="count what was stored"):
         rows = UsageEvent.objects.filter(meter__startswith="own:")
-        return sum(rows.values_list("quantity", flat=True))
+        segments = Segment.objects.exclude(disposition="pending")
+        return {
+            "usage stored": sum(rows.values_list("quantity", flat=True)),
+            "jobs finished": Job.objects.filter(state="succeeded").count(),
+            "segments billed": segments.filter(disposition="billed").count(),
+            "segments lost with their worker": segments.filter(disposition="lost").count(),
+            "invoices paid": Invoice.objects.filter(status="paid").count(),
+        }

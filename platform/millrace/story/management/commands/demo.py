@@ -2,6 +2,9 @@
 
 import time
 from argparse import ArgumentParser
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 from django.conf import settings
@@ -13,11 +16,11 @@ from millrace.kernel.management.commands.reconcile import show
 from millrace.kernel.reconcile import run_checks
 from millrace.story import report
 from millrace.story.acts import backstage, month, settlement, training
-from millrace.story.cast import BILLING_DAY, SEED, company
+from millrace.story.cast import BILLING_DAY, SEED, Organisation, company
 from millrace.story.figures import gather
 from millrace.story.logins import LOGINS
 from millrace.story.people import Person, StoryError
-from millrace.story.stage import raised
+from millrace.story.stage import Stage, raised
 
 
 class Command(BaseCommand):
@@ -48,7 +51,7 @@ class Command(BaseCommand):
             raise CommandError("The figures do not reconcile: see the table.")
 
 
-def _play(console: Console, folder: Any, cast: list) -> dict:
+def _play(console: Console, folder: Path, cast: list[Organisation]) -> dict[str, Any]:
     bar = Progress(
         TextColumn("{task.description:<34}"), BarColumn(40), TaskProgressColumn(), TimeElapsedColumn(), console=console
     )
@@ -59,19 +62,9 @@ def _play(console: Console, folder: Any, cast: list) -> dict:
             bar.update(task, description=what, advance=steps)
 
         with raised(folder) as stage:
-            house, crowd = backstage.prepare(), month.Crowd()
-            learning = None
-            for day in range(1, BILLING_DAY):
-                say(f"{day} January")
-                month.play_day(stage, house, crowd, day, cast, lambda: say(f"{day} January", 1))  # noqa: B023
-                if learning is None:
-                    settlement.wait_quiet(stage)
-                    learning = training.training_of(stage, crowd.of("trainer"))
-                learning.advance()
-                if day % 7 == 0:
-                    settlement.wait_quiet(stage)
-                    month.report_usage(crowd, final=False)
-            say("the training ends", 0)
+            crowd = month.Crowd()
+            learning = _days(stage, crowd, cast, say)
+            say("the training ends")
             learning.finish()
             say("the model is called", 10)
             learning.call()
@@ -86,3 +79,22 @@ def _play(console: Console, folder: Any, cast: list) -> dict:
             told = gather(olga, learning, faults)
             say("done", 5)
     return told
+
+
+def _days(stage: Stage, crowd: month.Crowd, cast: list[Organisation], say: Callable[..., None]) -> training.Training:
+    """From the first to the day before the bills; Ada, who comes on the first, trains meanwhile."""
+    house, learning = backstage.prepare(), None
+    for day in range(1, BILLING_DAY):
+        title = f"{day} January"
+        say(title)
+        month.play_day(stage, house, crowd, day, cast, partial(say, title, 1))
+        if learning is None:
+            settlement.wait_quiet(stage)
+            learning = training.training_of(stage, crowd.of("trainer"))
+        learning.advance()
+        if day % 7 == 0:
+            settlement.wait_quiet(stage)
+            month.report_usage(crowd, final=False)
+    if learning is None:
+        raise StoryError("the cast has no trainer.")
+    return learning
