@@ -64,26 +64,25 @@ def announce(topic: str, *, tenant_id: UUID | None, payload: dict) -> OutboxEven
     return event
 
 
-def drain(limit: int = 1000) -> int:
-    """Deliver what is due, including news that the deliveries make, up to `limit` events; says how many were done."""
+def drain(limit: int = 1000, *, tenant_id: UUID | None = None) -> int:
+    """Deliver what is due (of one tenant, where named), including news that the deliveries make, up to `limit` events;
+    says how many were done."""
     done = 0
     while done < limit:
-        outcome = _deliver_next()
+        outcome = _deliver_next(tenant_id)
         if outcome is None:
             return done
         done += outcome
     return done
 
 
-def _deliver_next() -> int | None:
+def _deliver_next(tenant_id: UUID | None) -> int | None:
     """Handle one due event: 1 when it is finished, 0 when a consumer failed, None when nothing is due."""
     with platform_scope(reason="deliver the outbox"), transaction.atomic():
-        row = (
-            OutboxEvent.objects.select_for_update(skip_locked=True)
-            .filter(done_at__isnull=True, available_at__lte=clock.now())
-            .order_by("available_at", "id")
-            .first()
-        )
+        due = OutboxEvent.objects.filter(done_at__isnull=True, available_at__lte=clock.now())
+        if tenant_id is not None:
+            due = due.filter(tenant_id=tenant_id)
+        row = due.select_for_update(skip_locked=True).order_by("available_at", "id").first()
         if row is None:
             return None
         event = Event(row.pk, row.topic, row.tenant_id, row.payload, row.created_at)
