@@ -14,7 +14,16 @@ from django.db.models.functions import TruncMonth
 
 from accounts.models import Membership, Tenant, TenantKind, TenantState
 from channels_partners.measures import PAYING_WINDOW_DAYS
-from channels_partners.models import EXPENSE, Attribution, AttributionStatus, ChannelSpend, Click, Partner
+from channels_partners.models import (
+    EXPENSE,
+    Attribution,
+    AttributionStatus,
+    Campaign,
+    Channel,
+    ChannelSpend,
+    Click,
+    Partner,
+)
 from channels_partners.reports.params import Params
 from millrace.kernel.errors import Invalid
 from millrace.kernel.ids import parse, typeid
@@ -149,10 +158,12 @@ def clicks_by_group(params: Params) -> dict[str, int]:
 
 
 def group_names(by: str) -> dict[str, str]:
-    """What to call partners' groups on a page: their names, by key."""
-    if by != "partner":
-        return {}
-    return {typeid("ptr", key): name for key, name in Partner.objects.values_list("pk", "name")}
+    """What people call the groups, by key: channels, campaigns and partners have a name besides it."""
+    if by == "partner":
+        return {typeid("ptr", key): name for key, name in Partner.objects.values_list("pk", "name")}
+    if by == "channel":
+        return dict(Channel.objects.values_list("slug", "name"))
+    return dict(Campaign.objects.values_list("slug", "name")) if by == "campaign" else {}
 
 
 def ledger_entries_of(group: str, params: Params, accounts: Q = INCOME) -> QuerySet[Any]:

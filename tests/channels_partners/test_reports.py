@@ -147,6 +147,8 @@ def test_channel_revenue_agrees_with_the_ledger_by_every_grouping(ops: Ops) -> N
     assert (agents["settled"], agents["refunds"], agents["disputes_lost"], agents["revenue"]) == (4000, 600, 1000, 2400)
     assert (agents["accrued"], agents["clawed_back"], agents["net"]) == (800, 320, 1920)
     assert (agents["new_paying"], agents["cac"]) == (1, "480.000000")
+    assert (by_channel["social"]["name"], agents["name"]) == (social.name, partner.channel.name)
+    assert ops.row("channel-revenue", "posts", by="campaign")["name"] == "Posts"
     for by in ("total", "channel", "partner", "campaign", "stream", "tenant", "month"):
         rows = ops.report("channel-revenue", by=by)
         assert sum(row["revenue"] for row in rows if row["currency"] == "CNY") == 7400, by

@@ -13,6 +13,7 @@ from millrace.story.cast import MONTH
 from millrace.story.offer import CURRENCY
 from millrace.story.people import Person
 
+WIDTH = 100  # columns that the tables take at least
 FROM, TO = MONTH, (MONTH + timedelta(days=32)).replace(day=1)
 
 
@@ -26,6 +27,12 @@ def write(path: Path, report: dict) -> None:
     """The report as JSON."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(report, ensure_ascii=False, indent=2) + "\n")
+
+
+def wide_console() -> Console:
+    """A console that is wide enough for the tables, whatever the terminal says: figures must not break in two."""
+    console = Console()
+    return Console(width=WIDTH) if console.width < WIDTH else console
 
 
 def show(console: Console, report: dict) -> None:
@@ -46,7 +53,7 @@ def show(console: Console, report: dict) -> None:
     console.print(figures)
     channels = Table(title="Channels", title_justify="left")
     for name in ("channel", "clicks", "sign-ups", "paying", "revenue", "commission", "net"):
-        channels.add_column(name, justify="left" if name == "channel" else "right")
+        channels.add_column(name, justify="left" if name == "channel" else "right", no_wrap=name != "channel")
     for row in report["channels"]:
         channels.add_row(
             row["name"], f"{row['clicks']:,}", f"{row['signups']:,}", f"{row['paying']:,}",

@@ -42,6 +42,7 @@ class Command(BaseCommand):
             raise CommandError(f"The story stopped: {error}\nThe programs' logs are in {folder}.") from error
         told["seconds"] = round(time.monotonic() - began, 1)
         checks = run_checks()
+        console = report.wide_console()
         told["reconcile"] = {one.name: {"checked": one.checked, "differences": len(one.differences)} for one in checks}
         report.show(console, told)
         show(checks, console)
