@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from django.apps import apps
 from django.conf import global_settings
-from django.core.management import call_command
+from django.core.management import call_command, get_commands, load_command_class
 from django.db.migrations.loader import MigrationLoader
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -41,6 +41,14 @@ def test_migrations_are_linear_and_reversible(label: str) -> None:
         assert len([parent for parent in migration.dependencies if parent[0] == label]) <= 1, name
         stuck = [operation for operation in migration.operations if not operation.reversible]
         assert not stuck or "cannot be reversed" in (sys.modules[migration.__module__].__doc__ or ""), (name, stuck)
+
+
+@pytest.mark.parametrize(
+    ("name", "app"),
+    sorted((name, app) for name, app in get_commands().items() if app.split(".")[0] in {"millrace", *PRODUCT}),
+)
+def test_every_command_of_ours_loads(name: str, app: str) -> None:
+    assert load_command_class(app, name).help
 
 
 def test_every_app_of_ours_is_known_here() -> None:
