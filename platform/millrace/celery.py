@@ -1,11 +1,17 @@
 """The Celery application. Celery rings doorbells; PostgreSQL holds the truth."""
 
 import os
+import warnings
 
 from celery import Celery
+from celery.platforms import SecurityWarning
 from celery.schedules import schedule
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "millrace.settings.dev")
+
+# A worker's container on a laptop is often root's, where Celery prints six lines at every start. Production runs as a
+# user without rights: the images and the systemd unit see to that, and tests/deploy holds them to it.
+warnings.filterwarnings("ignore", message="You're running the worker with superuser", category=SecurityWarning)
 
 app = Celery("millrace")
 app.config_from_object("django.conf:settings", namespace="CELERY")
