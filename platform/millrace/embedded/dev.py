@@ -25,6 +25,7 @@ STOP_SECONDS = 15.0  # a worker may finish what it does
 FIRST_PAUSE, LONGEST_PAUSE = 1.0, 30.0  # before a fallen program starts again
 STEADY = 10.0  # a program that ran this long starts again after the first pause
 LOOK_EVERY = 0.25
+CHORE_EVERY = 1.0
 
 
 @dataclass
@@ -43,7 +44,10 @@ class Program:
 
 
 class Runner:
-    """Runs `programs` until Ctrl-C, SIGTERM or the terminal's end; then stops them all."""
+    """Runs `programs` until Ctrl-C, SIGTERM or the terminal's end; then stops them all.
+
+    `first_chore` is tried once a second until it answers True: what can only be done once a program is up.
+    """
 
     def __init__(
         self,
@@ -54,6 +58,7 @@ class Runner:
         environment: Mapping[str, str],
         output: IO[str] | None = None,
         seconds_to_stop: float = STOP_SECONDS,
+        first_chore: Callable[[], bool] | None = None,
     ) -> None:
         self.programs = list(programs)
         self.folder = folder
@@ -62,6 +67,8 @@ class Runner:
         self.output = output or sys.stdout
         self.seconds_to_stop = seconds_to_stop
         self.is_stopping = False
+        self.first_chore = first_chore
+        self._chore_at = 0.0
         self._changed: set[str] = set()
         self._changed_guard = threading.Lock()
         self._selector = selectors.DefaultSelector()
@@ -79,6 +86,7 @@ class Runner:
                     self._read()
                     self._restart_changed()
                     self._note_fallen()
+                    self._try_chore()
             finally:
                 stop_watching.set()
                 self._stop(self.programs)
@@ -88,6 +96,12 @@ class Runner:
         """Print one line under the program's prefix, or the runner's own."""
         self.output.write(f"{program.prefix if program else self._own_prefix}{text}\n")
         self.output.flush()
+
+    def _try_chore(self) -> None:
+        if self.first_chore and time.monotonic() >= self._chore_at:
+            self._chore_at = time.monotonic() + CHORE_EVERY
+            if self.first_chore():
+                self.first_chore = None
 
     def _name_programs(self) -> None:
         width = max([len(program.name) for program in self.programs] + [len("millrace")])

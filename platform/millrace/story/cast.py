@@ -6,7 +6,7 @@ machines report. What that comes to, the billing engine and the reports say.
 
 import random
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
 from millrace.story.logins import LOGINS
@@ -14,6 +14,8 @@ from millrace.story.offer import OFFERS, REBATE_PERCENT, settle_on
 
 MONTH = datetime(2026, 1, 1, tzinfo=UTC)
 BILLING_DAY = 28
+# Three days after the billing day Stripe has tried the declined payment again: the story's last move of the clock.
+LAST_MOVE = MONTH + timedelta(days=BILLING_DAY + 2, hours=4)
 SEED = 20260101
 MEMBERS_OF_PAYING, MEMBERS_OF_FREE = 3, 4
 # What the month is to come to, net of the refund, in fen.

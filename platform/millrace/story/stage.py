@@ -6,7 +6,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -22,6 +21,8 @@ from psycopg import sql
 
 from millrace.embedded.processes import end, free_port, spawn, wait_ready
 from millrace.kernel import clock, storage, valkey
+from millrace.story import business_time
+from millrace.story.business_time import sandbox
 
 
 @dataclass
@@ -57,19 +58,7 @@ class Stage:
 
     def move_to(self, at: datetime) -> None:
         """Move business time, ours and Stripe's, and let what falls due happen."""
-        clock.travel_to(at)
-        time.sleep(0.15)  # every process rereads the clock more often than this
-        sandbox("POST", "/_sandbox/clock", {"now": int(at.timestamp())})
-
-
-def sandbox(method: str, path: str, body: dict | None = None) -> dict:
-    """One call to the Stripe sandbox's own controls."""
-    answer = httpx.request(
-        method, settings.STRIPE_API_BASE + path, json=body, timeout=120,
-        headers={"Authorization": f"Bearer {settings.STRIPE_SECRET_KEY}"},
-    )  # fmt: skip
-    answer.raise_for_status()
-    return answer.json()
+        business_time.move_to(at)
 
 
 @contextmanager
@@ -87,7 +76,7 @@ def raised(folder: Path) -> Iterator[Stage]:
     finally:
         for process in reversed(stage.programs.values()):
             end(process, seconds=20)
-        clock.travel_back()
+        business_time.leave(folder)
 
 
 def _start_programs(stage: Stage, port: int) -> None:

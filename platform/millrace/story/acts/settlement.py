@@ -10,7 +10,7 @@ from millrace.kernel.audit import Actor
 from millrace.kernel.models import OutboxEvent
 from millrace.kernel.tenancy import platform_scope
 from millrace.story.acts.month import GOOD_CARD, Crowd, Customer, at_once, billing_day_hour, pay_page
-from millrace.story.cast import REFUND
+from millrace.story.cast import LAST_MOVE, REFUND
 from millrace.story.people import StoryError
 from millrace.story.stage import Stage, sandbox
 
@@ -29,7 +29,7 @@ def settle(stage: Stage, crowd: Crowd) -> dict[str, Any]:
         raise StoryError(f"the declined card left its tenant {state}, not past_due")
     _new_card(declined)
     wait_quiet(stage)
-    stage.move_to(billing_day_hour(76))  # Stripe tries a failed payment again after three days
+    stage.move_to(LAST_MOVE)
     wait_quiet(stage)
     until(lambda: declined.owner.api("GET", "/v1/tenant")["state"] == "active", "the declined card's tenant is paid up")
     _refund(crowd)
