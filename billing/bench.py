@@ -12,6 +12,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from uuid import UUID
 
 from django.conf import settings
@@ -51,8 +52,8 @@ def rows() -> list[Row]:
     turns: dict[str, list[float]] = {"over HTTP": [], "plain INSERT": []}
     with _web() as port:
         for turn in range(_TURNS):
-            turns["over HTTP"].append(_rate(lambda n, turn=turn: _post(port, secret, meter, f"http-{turn}-{n}")))
-            turns["plain INSERT"].append(_rate(lambda n, turn=turn: _insert(tenant.pk, meter, f"plain-{turn}-{n}")))
+            turns["over HTTP"].append(_rate(partial(_post, port, secret, meter, f"http-{turn}")))
+            turns["plain INSERT"].append(_rate(partial(_insert, tenant.pk, meter, f"plain-{turn}")))
     with tenant_scope(tenant.pk):
         stored = UsageEvent.objects.filter(tenant_id=tenant.pk).count()
     if stored != 2 * _TURNS * _CLIENTS * _BATCHES * _BATCH:
@@ -95,14 +96,14 @@ def _rate(work: Callable[[int], None]) -> float:
     return round(_CLIENTS * _BATCHES * _BATCH / took, 1)
 
 
-def _post(port: int, secret: str, meter: str, name: str) -> None:
+def _post(port: int, secret: str, meter: str, turn: str, client: int) -> None:
     """One client's batches over one connection."""
     web = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
     headers = {"Authorization": f"Bearer {secret}", "Content-Type": "application/json"}
     for batch in range(_BATCHES):
         at = clock.now().isoformat()
         events = [
-            {"meter": meter, "quantity": 1, "occurred_at": at, "idempotency_key": f"{name}-{batch}-{place}"}
+            {"meter": meter, "quantity": 1, "occurred_at": at, "idempotency_key": f"{turn}-{client}-{batch}-{place}"}
             for place in range(_BATCH)
         ]
         web.request("POST", "/v1/usage-events", json.dumps({"events": events}), headers)
@@ -113,10 +114,10 @@ def _post(port: int, secret: str, meter: str, name: str) -> None:
     web.close()
 
 
-def _insert(tenant_id: UUID, meter: str, name: str) -> None:
+def _insert(tenant_id: UUID, meter: str, turn: str, client: int) -> None:
     """One client's batches, straight into the table."""
     for batch in range(_BATCHES):
-        keys = [f"{name}-{batch}-{place}" for place in range(_BATCH)]
+        keys = [f"{turn}-{client}-{batch}-{place}" for place in range(_BATCH)]
         now = clock.now()
         with tenant_scope(tenant_id), connection.cursor() as cursor:
             cursor.execute(_PLAIN, [now, tenant_id, meter, now, [uuid7() for _ in keys], keys])

@@ -188,12 +188,12 @@ def _wait_for(port: int, process: "subprocess.Popen[bytes]") -> None:
     deadline = time.monotonic() + _START_SECONDS
     while time.monotonic() < deadline:
         if process.poll() is not None:
-            raise RuntimeError(f"{process.args} ended with {process.returncode}")
+            raise RuntimeError(f"{process.args!r} ended with {process.returncode}")
         with socket.socket() as probe:
             if probe.connect_ex(("127.0.0.1", port)) == 0:
                 return
         time.sleep(0.1)
-    raise RuntimeError(f"{process.args} did not answer in {_START_SECONDS:g} s")
+    raise RuntimeError(f"{process.args!r} did not answer in {_START_SECONDS:g} s")
 
 
 def _wait_for_answer(port: int, request: bytes) -> None:

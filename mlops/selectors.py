@@ -8,6 +8,7 @@ from django.db.models import QuerySet
 
 from millrace.kernel import ids
 from millrace.kernel.errors import NotFound
+from millrace.kernel.models import TenantModel
 from mlops.models import Dataset, DatasetVersion, Job, JobEvent, Model, ModelVersion, Prediction, Segment
 
 Row = TypeVar("Row", bound=DjangoModel)
@@ -103,7 +104,7 @@ def whole(text: str) -> int:
     return int(text)
 
 
-def _one(rows: QuerySet[Row], kind: type, public_id: str) -> Row:
+def _one(rows: QuerySet[Row], kind: type[TenantModel], public_id: str) -> Row:
     key = ids.parse(kind.PREFIX, public_id)
     return _first(rows.filter(pk=key), f"There is no {kind.PREFIX} {public_id[:64]!r}.")
 

@@ -15,6 +15,7 @@ from millrace.api.parsers import StrictJSONParser
 from millrace.api.schema import paged
 from millrace.api.views import ApiView
 from millrace.kernel.errors import Invalid, NotFound
+from millrace.kernel.ids import typeid
 from mlops import selectors
 from mlops.api.negotiation import AsItComes
 from mlops.api.uploads import UploadParser
@@ -35,7 +36,7 @@ class DatasetVersionOut(Serializer):
     content_hash = serializers.CharField()
     rows = serializers.IntegerField()
     shape = serializers.JSONField()
-    source = serializers.CharField()
+    source = serializers.CharField()  # type: ignore[assignment]
     licence = serializers.CharField()
     created_by = serializers.CharField()
     created_at = serializers.DateTimeField()
@@ -67,7 +68,11 @@ class DatasetUploaded(DatasetVersionOut):
     name = serializers.CharField(source="dataset.name")
     statistics = serializers.JSONField()
     report = serializers.JSONField()
-    new = serializers.BooleanField()
+    new = serializers.SerializerMethodField()
+
+    def get_new(self, version: DatasetVersion) -> bool:
+        """Whether this request made the version; the same content again is the version it already was."""
+        return self.context["new"]
 
 
 class DatasetReport(Serializer):
@@ -127,8 +132,7 @@ class DatasetsView(ApiView):
             version, new = self._upload()
         else:
             version, new = self._without_file()
-        version.new = new
-        return Response(DatasetUploaded(version).data, status=201)
+        return Response(DatasetUploaded(version, context={"new": new}).data, status=201)
 
     def _upload(self) -> tuple[DatasetVersion, bool]:
         form = self.valid(UploadIn)
@@ -145,7 +149,7 @@ class DatasetsView(ApiView):
         body = self.valid(BuiltinIn)
         common: dict[str, Any] = {"tenant_id": self.caller.tenant_id, "actor": self.caller.actor}
         if "corrections_of" in body:
-            model = selectors.model(self.caller.tenant_id, self.request.data["corrections_of"])
+            model = selectors.model(self.caller.tenant_id, typeid("mdl", body["corrections_of"]))
             return dataset_correct(model=model, name=body.get("name", ""), **common)
         return dataset_builtin(builtin=body["builtin"], name=body.get("name", ""), **common)
 

@@ -1,6 +1,6 @@
 """Doors of the jobs: price, submit, look, stop, resume."""
 
-from typing import Any
+from typing import Any, cast
 from uuid import UUID
 
 from django.http import FileResponse
@@ -144,7 +144,7 @@ class MetricOut(Serializer):
 class MetricList(Serializer):
     """All figures so far, in order."""
 
-    data = MetricOut(many=True)
+    data = MetricOut(many=True)  # type: ignore[assignment]
     next_cursor = serializers.CharField(allow_null=True)
 
 
@@ -207,7 +207,9 @@ class QuotesView(_JobView):
     def post(self, request: Request) -> Response:
         """What a job would cost; the body is the job's."""
         checked = job_check(tenant_id=self.caller.tenant_id, request=self.wanted())
-        quote = quote_make(tenant_id=self.caller.tenant_id, request=request.data, price=checked.price)
+        quote = quote_make(
+            tenant_id=self.caller.tenant_id, request=cast(dict[str, Any], request.data), price=checked.price
+        )
         return Response(QuoteOut(quote).data, status=201)
 
 

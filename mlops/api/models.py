@@ -89,7 +89,7 @@ class FeedbackIn(Serializer):
     """The user's verdict on one output (`item`, from 0)."""
 
     correct = serializers.BooleanField()
-    label = serializers.CharField(max_length=200, required=False, default="", allow_blank=True)
+    label = serializers.CharField(max_length=200, required=False, default="", allow_blank=True)  # type: ignore[assignment]
     rating = serializers.IntegerField(min_value=1, max_value=5, required=False, default=None, allow_null=True)
     item = serializers.IntegerField(min_value=0, max_value=100_000, required=False, default=0)
 
@@ -101,7 +101,7 @@ class FeedbackOut(Serializer):
     prediction = TypeIdField("prd", source="prediction_id")
     item = serializers.IntegerField()
     correct = serializers.BooleanField()
-    label = serializers.CharField()
+    label = serializers.CharField()  # type: ignore[assignment]
     rating = serializers.IntegerField(allow_null=True)
     created_at = serializers.DateTimeField()
 

@@ -57,7 +57,7 @@ class DevicesReport(Serializer):
 
     since = serializers.DateTimeField()
     until = serializers.DateTimeField()
-    data = DeviceRowOut(many=True)
+    data = DeviceRowOut(many=True)  # type: ignore[assignment]
 
 
 class DevicesView(ApiView):

@@ -1,5 +1,7 @@
 """Doors of online prediction. The fast one stands in front of Django (mlops.serving.asgi) and answers the same."""
 
+from typing import cast
+
 from asgiref.sync import async_to_sync
 from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework import serializers
@@ -75,7 +77,7 @@ class PredictionView(ApiView):
         """A prediction; 202 while it is on its way."""
         key, tenant_id = ids.parse(Prediction.PREFIX, prediction_id), self.caller.tenant_id
         # The note is read first: it is removed only after the prediction was stored.
-        note = (valkey.client().get(pending_key(key)) or b"").decode()
+        note = cast(bytes, valkey.client().get(pending_key(key)) or b"").decode()
         found = Prediction.objects.select_related("model_version").filter(tenant_id=tenant_id, pk=key).first()
         if found is not None:
             return Response(body_of(found))

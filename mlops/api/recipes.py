@@ -31,7 +31,7 @@ class RecipeOut(Serializer):
 class RecipeList(Serializer):
     """All of them; there are few."""
 
-    data = RecipeOut(many=True)
+    data = RecipeOut(many=True)  # type: ignore[assignment]
     next_cursor = serializers.CharField(allow_null=True)
 
 

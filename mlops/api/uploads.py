@@ -1,5 +1,6 @@
 """Multipart in: streamed to disk, bounded, and told in problems."""
 
+from collections.abc import Mapping
 from typing import IO, Any
 
 from django.conf import settings
@@ -16,7 +17,9 @@ _FORM_BYTES = 1024 * 1024
 class UploadParser(MultiPartParser):
     """A form with one file; larger ones go to a temporary file as they arrive."""
 
-    def parse(self, stream: IO[bytes], media_type: str | None = None, parser_context: dict | None = None) -> Any:
+    def parse(
+        self, stream: IO[bytes], media_type: str | None = None, parser_context: Mapping[str, Any] | None = None
+    ) -> Any:
         """The form; UploadTooLarge (413) or ParseError (400) otherwise."""
         declared = (parser_context or {})["request"].META.get("CONTENT_LENGTH") or "0"
         if not declared.isdigit() or int(declared) > settings.UPLOAD_MAX_BYTES + _FORM_BYTES:

@@ -1,6 +1,7 @@
 """Devices and the time they are supervised."""
 
 from datetime import timedelta
+from uuid import UUID
 
 from django.db import transaction
 from django.db.models import F, Max
@@ -46,14 +47,14 @@ def session_start(*, device: Device, worker: str, purpose: str) -> DeviceSession
         )
 
 
-def session_seen(session_id: object, *, until_ms: int) -> None:
+def session_seen(session_id: UUID, *, until_ms: int) -> None:
     """Supervision went on until then; it never goes back."""
     DeviceSession.objects.filter(pk=session_id).update(
         last_ms=Greatest(F("last_ms"), until_ms), seen_at=clock.now(), ended_at=None
     )
 
 
-def session_end(session_id: object) -> None:
+def session_end(session_id: UUID) -> None:
     """Supervision ends now."""
     DeviceSession.objects.filter(pk=session_id).update(
         last_ms=Greatest(F("last_ms"), clock.boot_ms()), seen_at=clock.now(), ended_at=clock.now()

@@ -28,13 +28,14 @@ def job_segment_open(*, job_id: UUID, epoch: int, sequence: int, start_ms: int) 
         if known is not None:
             return known
         _check_follows(job, sequence, start_ms)
-        assert job.session is not None  # noqa: S101 - a held job has one, by a constraint
+        session = job.session
+        assert session is not None  # noqa: S101 - a held job has one, by a constraint
         return Segment.objects.create(
             tenant_id=job.tenant_id,
             kind=SegmentKind.JOB,
-            session_id=job.session_id,
-            session_lane=job.session.lane,
-            device_id=job.session.device_id,
+            session=session,
+            session_lane=session.lane,
+            device_id=session.device_id,
             job=job,
             epoch=epoch,
             sequence=sequence,

@@ -13,7 +13,7 @@ import time
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 import numpy as np
 import redis
@@ -45,6 +45,8 @@ _TAKE_OVER_MS = 20_000
 _TAKE_OVER_EVERY_SECONDS = 5.0
 _SEEN_EVERY_SECONDS = 5.0
 _WRITES_AHEAD = 4
+# One entry of the stream: its id and its fields.
+Sent = tuple[bytes, dict[bytes, bytes]]
 
 
 @dataclass(frozen=True)
@@ -138,7 +140,8 @@ class Server:
         # BLOCK 0 would wait for ever; None does not wait at all.
         block = _IDLE_BLOCK_MS if wait_ns is None else (int(wait_ns / 1_000_000) or None)
         answer = self._valkey.xreadgroup(GROUP, self._consumer, {STREAM: ">"}, count=_READ_AT_ONCE, block=block)
-        for _, entries in answer or ():
+        # Of the shapes that the client library declares, this protocol and these arguments give one.
+        for _, entries in cast(list[tuple[bytes, list[Sent]]], answer or []):
             self._add(entries)
 
     def _take_over(self) -> None:
@@ -160,7 +163,7 @@ class Server:
             else:
                 self._queue(entry)
 
-    def _add(self, entries: Iterable[tuple[bytes, dict[bytes, bytes]]]) -> None:
+    def _add(self, entries: Iterable[Sent]) -> None:
         for stream_id, fields in entries:
             self._queue(Entry(stream_id, _decoded(fields)))
 

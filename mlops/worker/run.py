@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from django.db import InterfaceError, OperationalError, connection, transaction
 
@@ -17,7 +17,7 @@ from millrace.kernel.tenancy import tenant_scope
 from mlops import policy
 from mlops.errors import LeaseLost
 from mlops.models import Checkpoint, Job, JobKind
-from mlops.runtime.spec import Beat, Event, JobSpec, Outcome, ProcessLimits
+from mlops.runtime.spec import Beat, Event, JobSpec, Kind, Outcome, ProcessLimits
 from mlops.runtime.supervisor import SOURCE_ROOT, run_child
 from mlops.services.events import events_append
 from mlops.services.leases import job_heartbeat, job_held, job_stop_asked
@@ -77,7 +77,7 @@ class JobRun:
         job, version = self.job, self.job.model_version
         self.folder.mkdir(parents=True, exist_ok=True)
         return JobSpec(
-            kind=job.kind,
+            kind=cast(Kind, job.kind),
             recipe=job.recipe,
             params=job.params,
             dataset=str(storage.local_path(job.dataset_version.storage_key)),

@@ -39,8 +39,13 @@ class Command(BaseCommand):
         if unknown or options["cpu_slots"] < 1:
             raise CommandError(f"--queues takes gpu, cpu and platform; --cpu-slots at least 1 ({', '.join(unknown)})")
         stop = threading.Event()
+
+        def stopping(*_: object) -> None:
+            stop.set()
+            doorbell.ring()
+
         for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, lambda *_: (stop.set(), doorbell.ring()))
+            signal.signal(number, stopping)
         held = self._hold(queues, options["cpu_slots"])
         if not held and "platform" not in queues:
             raise CommandError("Every device here is held by another worker.")

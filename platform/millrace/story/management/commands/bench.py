@@ -6,12 +6,12 @@ import os
 import platform
 from argparse import ArgumentParser
 from dataclasses import asdict
-from typing import Any
+from typing import IO, Any, cast
 
 from django.conf import settings
 from django.core.management import call_command
 from django.core.management.base import BaseCommand
-from rich.console import Console
+from rich.console import Console, JustifyMethod
 from rich.table import Table
 
 from millrace.kernel import clock
@@ -42,14 +42,17 @@ class Command(BaseCommand):
             "rows": [asdict(row) | {"ratio": round(row.ratio, 3), "met": row.ratio >= row.target} for row in rows],
         }
         (folder / "report.json").write_text(json.dumps(report, indent=2, ensure_ascii=False), encoding="utf-8")
-        Console(file=self.stdout, width=None if self.stdout.isatty() else 130).print(_table(rows))
+        Console(file=cast(IO[str], self.stdout), width=None if self.stdout.isatty() else 130).print(_table(rows))
         self.stdout.write(f"{folder / 'report.json'}")
 
 
 def _table(rows: list[Row]) -> Table:
     table = Table(title="Beside the best alternatives, on this machine")
-    for name, justify in (("what", "left"), ("Millrace", "right"), ("beside", "left"), ("its figure", "right"),
-                          ("unit", "left"), ("ratio", "right"), ("target", "right")):  # fmt: skip
+    columns: dict[str, JustifyMethod] = {
+        "what": "left", "Millrace": "right", "beside": "left", "its figure": "right",
+        "unit": "left", "ratio": "right", "target": "right",
+    }  # fmt: skip
+    for name, justify in columns.items():
         table.add_column(name, justify=justify)
     for row in rows:
         verdict = "" if row.ratio >= row.target else "  short"
