@@ -21,6 +21,8 @@ MEMBERS_OF_PAYING, MEMBERS_OF_FREE = 3, 4
 # What the month is to come to, net of the refund, in fen.
 REVENUE, REFUND = 50_000_000, 50_000
 ANSWERS, CONTENT = 100, 90
+# How many customers buy the plan for a whole factory.
+FACTORIES = 29
 
 _SURNAMES = [
     "Wang",
@@ -197,12 +199,12 @@ def _give_parts(found: list[Organisation]) -> None:
 
 
 def _give_plans(payers: list[Organisation], dice: random.Random) -> None:
+    special = {"trainer": "works", "filler": "edge", "reseller's": "edge"}
+    factories = dice.sample([one for one in payers if one.part not in special], FACTORIES)
     for one in payers:
-        one.plan = {"trainer": "works", "filler": "edge", "reseller's": "edge"}.get(one.part) or dice.choices(
-            ("edge", "line"), (7, 3)
-        )[0]
+        one.plan = special.get(one.part) or ("line" if one in factories else "edge")
         # Multiples of four, so that no line of the month has a fraction of a fen.
-        one.recognitions = 0 if one.part in {"trainer", "filler"} else 4 * dice.randint(6_000, 26_000)
+        one.recognitions = 0 if one.part in {"trainer", "filler"} else 4 * dice.randint(6_000, 20_000)
     filler = next(one for one in payers if one.part == "filler")
     others = sum(one.owed for one in payers if one is not filler)
     filler.recognitions = settle_on(REVENUE + REFUND, others, OFFERS["edge"])

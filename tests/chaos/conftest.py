@@ -1,0 +1,5 @@
+"""Chaos needs a Stripe."""
+
+from tests.billing.conftest import world
+
+__all__ = ["world"]
