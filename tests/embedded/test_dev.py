@@ -18,7 +18,12 @@ from pathlib import Path
 from millrace.embedded.dev import Program, Runner
 folder = Path(sys.argv[1])
 programs = [Program(path.stem, [sys.executable, "-u", str(path)]) for path in sorted(folder.glob("program_*.py"))]
-Runner(programs, folder=folder, watched=[folder], environment=os.environ, seconds_to_stop=2).run()
+tried = []
+def chore():
+    tried.append(1)
+    print("chore", len(tried), flush=True)
+    return len(tried) == 2
+Runner(programs, folder=folder, watched=[folder], environment=os.environ, seconds_to_stop=2, first_chore=chore).run()
 print("all stopped", flush=True)
 """
 STEADY = """
@@ -195,3 +200,11 @@ def test_programs_die_with_a_killed_runner(folder: Path, terminal: list[Terminal
     while _lives(pid) and time.monotonic() < deadline:
         time.sleep(0.05)
     assert not _lives(pid)
+
+
+def test_the_first_chore_is_tried_until_it_is_done(folder: Path, terminal: list[Terminal]):
+    (folder / "program_a.py").write_text(STEADY)
+    terminal.append(Terminal(folder))
+
+    assert terminal[0].shows("chore 2")
+    assert not terminal[0].shows("chore 3", seconds=2)
