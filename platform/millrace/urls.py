@@ -1,11 +1,14 @@
 """Every address, by room."""
 
-from django.urls import include, path
+from django.conf import settings
+from django.http import Http404
+from django.urls import include, path, re_path
+from django.views.decorators.csrf import csrf_exempt
 from django_prometheus.exports import ExportToDjangoView
 from drf_spectacular.views import SpectacularJSONAPIView, SpectacularSwaggerView
 
 from billing.stripe.webhooks import stripe_webhook
-from millrace.api import probes
+from millrace.api import probes, problems
 
 handler404 = "millrace.api.problems.page_not_found"
 handler500 = "millrace.api.problems.server_error"
@@ -37,3 +40,6 @@ urlpatterns = [
     path("", include("mlops.portal.urls")),
     path("", include("channels_partners.portal.urls")),
 ]
+if settings.DEBUG:
+    # Django's page about a wrong address is for people: programs get a problem here, as they do in production.
+    urlpatterns.append(re_path(r"^v1/", csrf_exempt(problems.page_not_found), {"exception": Http404()}))

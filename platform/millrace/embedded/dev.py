@@ -4,6 +4,7 @@ One thread starts, reads and stops everything (the kernel ties "die with your pa
 program); a second one only watches files.
 """
 
+import logging
 import os
 import selectors
 import signal
@@ -215,6 +216,7 @@ class Runner:
     def _watch(self, stop: threading.Event) -> None:
         from watchfiles import watch  # development only: not in the web image
 
+        logging.getLogger("watchfiles").setLevel(logging.WARNING)  # what changed is said in a line of our own
         for changes in watch(*self.watched, stop_event=stop, rust_timeout=500, yield_on_timeout=False):
             with self._changed_guard:
                 self._changed |= {path for _, path in changes}
