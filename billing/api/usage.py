@@ -21,6 +21,7 @@ from millrace.kernel.errors import Invalid
 
 LARGEST_BATCH = 1000
 _LONGEST_SPAN = timedelta(days=400)
+_FIRST_YEAR = 2000
 
 
 class UsageDoor(ApiView):
@@ -35,6 +36,8 @@ class UsageDoor(ApiView):
         """By meter, or by meter and job, model or day (UTC), in [from, to); without them the last 30 days."""
         wanted = self.valid_query(shapes.UsageQuerySerializer)
         end = wanted.get("to") or clock.now()
+        if end.year < _FIRST_YEAR:
+            raise Invalid(f"There is no usage before {_FIRST_YEAR}.", field="to")
         start = wanted.get("from") or end - timedelta(days=30)
         if not timedelta(0) <= end - start <= _LONGEST_SPAN:
             raise Invalid(f"`to` lies 0 to {_LONGEST_SPAN.days} days after `from`.", field="from")

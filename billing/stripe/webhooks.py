@@ -13,6 +13,7 @@ from django.views.decorators.http import require_POST
 
 from billing.stripe.inbox import event_store
 from billing.stripe.invoicing import draft_hold
+from millrace.api import problems
 
 logger = logging.getLogger(__name__)
 _TOLERANCE_SECONDS = 300
@@ -39,15 +40,20 @@ def stripe_webhook(request: HttpRequest) -> HttpResponse:
         )
         payload = _event(body)
     except (stripe.SignatureVerificationError, UnicodeDecodeError, ValueError) as error:
-        return JsonResponse({"code": "signature_invalid", "detail": str(error)[:200]}, status=400)
+        return _problem(400, "signature_invalid", "This is not signed by Stripe", str(error)[:200])
     if event_store(payload) and settings.OUTBOX_DOORBELL:
         transaction.on_commit(_ring, robust=True)
     try:
         draft_hold(payload)
     except stripe.StripeError:
         logger.exception("The draft of %s could not be held; Stripe will tell us again", payload["id"])
-        return JsonResponse({"code": "try_again"}, status=503)
+        return _problem(503, "try_again", "Try again", "The invoice's draft could not be held. Send the event again.")
     return JsonResponse({"received": True})
+
+
+def _problem(status: int, code: str, title: str, detail: str) -> HttpResponse:
+    content = problems.body(status=status, code=code, title=title, detail=detail)
+    return JsonResponse(content, status=status, content_type=problems.CONTENT_TYPE)
 
 
 def _event(body: bytes) -> dict:

@@ -13,10 +13,12 @@ from rest_framework.response import Response
 from millrace.api.fields import MoneyField, Serializer, TypeIdField
 from millrace.api.views import ApiView
 from millrace.kernel import clock
+from millrace.kernel.errors import Invalid
 from mlops.api.negotiation import AsItComes
 from mlops.reports import DeviceRow, device_report
 
 _COLUMNS = ("name", "device_class", "wall_ms", "billed_ms", "lost_ms", "pending_ms", "idle_ms", "utilisation")
+_FIRST_YEAR = 2000
 
 
 class DevicesQuery(Serializer):
@@ -78,6 +80,8 @@ class DevicesView(ApiView):
         """Utilisation of every device: billed, lost, idle, and its cost."""
         query = self.valid_query(DevicesQuery)
         until = query.get("until") or clock.now()
+        if until.year < _FIRST_YEAR:
+            raise Invalid(f"No device was watched before {_FIRST_YEAR}.", field="to")
         since = query.get("since") or until - timedelta(days=30)
         rows = device_report(since=since, until=until)
         if query["format"] == "csv":

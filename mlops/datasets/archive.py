@@ -139,6 +139,9 @@ def _unpack(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, limits: Limits) ->
             if out.tell() > limits.archive_member_bytes:
                 detail = f"{entry.filename} unpacks to more than {limits.archive_member_bytes:,} bytes"
                 raise DatasetProblem("too_large", detail, column=entry.filename)
+    if out.tell() != entry.file_size:
+        detail = f"{entry.filename} declares {entry.file_size:,} bytes and has {out.tell():,}"
+        raise DatasetProblem("archive_invalid", detail, column=entry.filename)
     return out.getvalue()
 
 

@@ -127,6 +127,23 @@ def test_odd_events_never_break_the_door(shop: SimpleNamespace) -> None:
     assert [one["status"] for one in answer.json()["data"]][:6] == ["refused"] * 6
 
 
+@pytest.mark.parametrize(
+    "moment", ["0000-01-01T00:00:00Z", "0001-01-01T00:00:00Z", "0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-12:00"]
+)
+@pytest.mark.parametrize("names", [("from",), ("to",), ("from", "to")])
+def test_usage_of_the_first_and_the_last_year_is_a_problem_or_nothing(
+    shop: SimpleNamespace, names: tuple[str, ...], moment: str
+) -> None:
+    for group in ("meter", "day"):
+        answer = shop.api.get("/v1/usage", group_by=group, **dict.fromkeys(names, moment))
+
+        if answer.status_code == 200:
+            assert answer.json()["data"] == []
+        else:
+            assert (answer.status_code, answer.json()["code"]) == (422, "invalid")
+            assert answer.headers["Content-Type"] == "application/problem+json"
+
+
 def test_meters_are_registered_once(shop: SimpleNamespace) -> None:
     first = shop.api.post("/v1/meters", {"name": "pages", "unit": "page"})
     second = shop.api.post("/v1/meters", {"name": "own:pages"})

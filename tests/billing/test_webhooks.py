@@ -32,11 +32,14 @@ def made_up(kind: str = "customer.subscription.updated", **thing: object) -> dic
 
 
 def post(body: bytes, header: str) -> int:
-    return (
-        Client()
-        .post("/webhooks/stripe", body, content_type="application/json", headers={"Stripe-Signature": header})
-        .status_code
+    answer = Client().post(
+        "/webhooks/stripe", body, content_type="application/json", headers={"Stripe-Signature": header}
     )
+    if answer.status_code != 200:
+        assert answer.headers["Content-Type"] == "application/problem+json"
+        assert (answer.json()["status"], answer.json()["code"]) == (answer.status_code, "signature_invalid")
+        assert answer.json()["detail"]
+    return answer.status_code
 
 
 @pytest.fixture

@@ -117,7 +117,7 @@ def test_compose_is_tidy():
 def test_compose_names_only_explained_variables_and_demands_the_required_ones():
     text = (DEPLOY / "compose.yaml").read_text()
     demanded = set(re.findall(r"(?<!\$)\$\{([A-Z_]+):\?\}", text))
-    optional = set(re.findall(r"(?<!\$)\$\{([A-Z_]+):-\}", text))
+    optional = set(re.findall(r"(?<!\$)\$\{([A-Z_]+):-\w*\}", text))
     required = {name for name, (_, is_required) in _example().items() if is_required}
 
     assert demanded == required
@@ -128,7 +128,22 @@ def test_compose_hands_every_production_setting_on():
     handed = set(_compose()["x-settings"])
     wanted = _settings_read() - DEVELOPMENT_ONLY - {"REDIS_URL", "DATABASE_OWNER_URL"}
 
-    assert wanted - handed == set()
+    assert wanted - handed == {"DATABASE_POOL_SIZE"}
+
+
+def test_only_the_web_keeps_connections():
+    services = _compose()["services"]
+    pools = {name: each["environment"]["DATABASE_POOL_SIZE"] for name, each in services.items()
+             if "DATABASE_POOL_SIZE" in each.get("environment", {})}  # fmt: skip
+
+    assert pools == {"web": "${DATABASE_POOL_SIZE:-8}"}
+
+
+def test_the_examples_storage_is_of_a_kind_that_is_built_in():
+    address, _ = _example()["STORAGE_URL"]
+
+    assert address.startswith("file://")
+    assert "or a bucket (s3://" not in (DEPLOY / "env.example").read_text()
 
 
 def test_only_the_proxy_is_reachable_and_only_migrate_knows_the_owner():

@@ -1,13 +1,16 @@
 """Row-level security, as the app's own role meets it."""
 
+from collections.abc import Callable
+
 import psycopg
 import pytest
+from celery import shared_task
 from django.db import InternalError, connection, transaction
 from django.db.utils import IntegrityError, ProgrammingError
 
 from accounts.models import ApiKey, Membership, Tenant, User
 from millrace.kernel.tenancy import TenantContextMissing, current_scope, no_scope, platform_scope, tenant_scope
-from tests.factories import make_api_key
+from tests.factories import api_client
 
 
 def test_a_tenant_sees_its_own_rows_only(alice: User, charlie: User, tenant: Tenant) -> None:
@@ -36,6 +39,15 @@ def test_a_tenant_cannot_write_for_another(alice: User, charlie: User, tenant: T
 def test_t5_no_context_is_an_error_and_never_all_rows(alice: User) -> None:
     with no_scope(), pytest.raises(TenantContextMissing, match="accounts_membership"):
         Membership.objects.count()
+
+
+@pytest.mark.parametrize("purge", [lambda rows: rows.delete(), lambda rows: rows.update(role="viewer")])
+def test_t5_a_purge_without_context_fails_and_does_not_pass_for_nothing_to_do(alice: User, purge: Callable) -> None:
+    with no_scope(), pytest.raises(TenantContextMissing, match="accounts_membership"), transaction.atomic():
+        purge(Membership.objects.all())
+
+    with platform_scope(reason="look"):
+        assert Membership.objects.get(user=alice).role == "owner"
 
 
 def test_no_context_is_refused_by_the_database_too(real_db: None, alice: User) -> None:
@@ -74,6 +86,22 @@ def test_t3_a_scope_ends_with_its_block_within_one_transaction(alice: User, tena
             assert cursor.fetchone() == ("", "millrace_app")
 
 
+def test_t3_a_task_without_context_is_nobody_even_after_one_that_failed_in_its_own(alice: User, tenant: Tenant) -> None:
+    @shared_task(name="test.break_in_scope")
+    def break_in_scope() -> None:
+        with tenant_scope(tenant.pk):
+            Membership.objects.count()
+            raise RuntimeError("a defect")
+
+    @shared_task(name="test.forgetful")
+    def forgetful() -> int:
+        return Membership.objects.count()
+
+    with no_scope():
+        assert isinstance(break_in_scope.apply().result, RuntimeError)
+        assert isinstance(forgetful.apply().result, TenantContextMissing)
+
+
 def test_a_rolled_back_savepoint_does_not_lose_the_scope(alice: User, tenant: Tenant) -> None:
     with tenant_scope(tenant.pk):
         with pytest.raises(IntegrityError), transaction.atomic():
@@ -89,9 +117,17 @@ def test_scopes_nest_and_restore(tenant: Tenant) -> None:
         assert current_scope() == outer
 
 
-def test_t7_a_unique_key_tells_strangers_nothing(alice: User, charlie: User, tenant: Tenant) -> None:
-    first, second = make_api_key(tenant), make_api_key(tenant)
+def test_t7_a_name_that_a_stranger_took_is_free_and_a_stranger_learns_nothing(
+    alice: User, charlie: User, tenant: Tenant
+) -> None:
+    """Each tenant invites the same person, and registers the same name: neither is told of the other's."""
+    with platform_scope(reason="look"):
+        other = Tenant.objects.exclude(pk=tenant.pk).get()
+    for each in (tenant, other):
+        ours = api_client(each)
+        invited = ours.post("/v1/invitations", {"email": "dora@example.com", "role": "viewer"}, key="same-key")
+        named = ours.post("/v1/meters", {"name": "own:pages"}, key="same-meter")
 
-    assert first != second
-    names = {constraint.name: constraint.fields for constraint in Membership._meta.constraints}
-    assert names["one_membership_per_tenant"] == ("tenant", "user")
+        assert (invited.status_code, named.status_code) == (201, 201), (invited.json(), named.json())
+        assert "Idempotent-Replayed" not in invited
+        assert [row["name"] for row in ours.get("/v1/meters").json()["data"]] == ["own:pages"]

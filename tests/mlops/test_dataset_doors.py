@@ -1,6 +1,7 @@
 """Uploads through the API: good ones become versions, bad ones leave nothing behind."""
 
 import io
+import pickle
 import struct
 import zipfile
 import zlib
@@ -60,6 +61,13 @@ def good_zip(**more: bytes) -> bytes:
     """Two classes of pictures, and whatever else."""
     members = {f"{name}/{value}.png": png(value) for name in ("bolt", "nut") for value in range(10)}
     return images_zip(members | more)
+
+
+def declares_a_gigabyte() -> bytes:
+    """An archive whose last member claims 1 GiB and holds a few bytes."""
+    raw = bytearray(good_zip(**{"bolt/zz.png": png(1)}))
+    struct.pack_into("<I", raw, raw.rindex(b"PK\x01\x02") + 24, 2**30)
+    return bytes(raw)
 
 
 def nothing_was_kept() -> bool:
@@ -127,8 +135,16 @@ BAD = {
     "path traversal": (lambda: good_zip(**{"../../etc/passwd.png": png(1)}), "image-zip", "archive_entry_name"),
     "absolute path": (lambda: good_zip(**{"/etc/cron.d/x.png": png(1)}), "image-zip", "archive_entry_name"),
     "huge png header": (lambda: good_zip(**{"bolt/huge.png": huge_png()}), "image-zip", "image_too_large"),
+    "pickle for a picture": (
+        lambda: good_zip(**{"bolt/odd.png": pickle.dumps({"layers": [1]})}),
+        "image-zip",
+        "image_invalid",
+    ),
+    "pickle for a table": (lambda: pickle.dumps({"layers": [1]}), "csv", None),
+    "declares a gigabyte": (declares_a_gigabyte, "image-zip", "archive_invalid"),
     "wrong width": (lambda: good_zip(**{"bolt/odd.png": png(1, side=9)}), "image-zip", "image_shape"),
     "ragged csv": (lambda: rows_csv() + b"\n1,2,3,low", "csv", "width_wrong"),
+    "too narrow csv": (lambda: rows_csv() + b"\n1,low", "csv", "width_wrong"),
     "nan": (lambda: rows_csv() + b"\nNaN,2,low", "csv", "value_not_finite"),
     "infinity": (lambda: rows_csv() + b"\ninf,2,low", "csv", "value_not_finite"),
     "text for number": (lambda: rows_csv() + b"\nabc,2,low", "csv", "value_not_number"),
@@ -182,4 +198,24 @@ def test_a_json_body_of_ten_thousand_brackets_is_malformed(api: Any) -> None:
 
     assert (deep.status_code, deep.json()["code"]) == (400, "malformed")
     assert unknown.status_code == both.status_code == 422
+    assert nothing_was_kept()
+
+
+@pytest.mark.parametrize("declared", [str(2**30), "9" * 40, "-1"])
+def test_a_form_that_declares_a_gigabyte_is_refused_before_it_is_read(api: Any, declared: str) -> None:
+    class Untouched(io.BytesIO):
+        def read(self, *_: Any) -> bytes:
+            raise AssertionError("the body was read")
+
+    refused = Client(raise_request_exception=False).request(
+        REQUEST_METHOD="POST",
+        PATH_INFO="/v1/datasets",
+        CONTENT_TYPE="multipart/form-data; boundary=x",
+        CONTENT_LENGTH=declared,
+        HTTP_AUTHORIZATION=api.headers["Authorization"],
+        **{"wsgi.input": Untouched()},
+    )
+
+    assert (refused.status_code, refused.json()["code"]) == (413, "too_large"), refused.content
+    assert refused.headers["Content-Type"] == "application/problem+json"
     assert nothing_was_kept()

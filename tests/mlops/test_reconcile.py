@@ -96,4 +96,7 @@ def test_the_devices_report_adds_up_and_knows_its_cost(tenant: Tenant, staff: Us
     assert answer.json()["data"][0]["idle_ms"] == 3_599_000
     assert as_csv.content.decode().startswith("name,device_class,wall_ms")
     assert logged_in(alice).get("/v1/ops/reports/devices").status_code == 404
+    for moment in ("0000-01-01T00:00:00Z", "0001-01-01T00:00:00Z"):
+        ancient = logged_in(staff).get("/v1/ops/reports/devices", {"to": moment})
+        assert (ancient.status_code, ancient.json()["code"]) == (422, "invalid")
     session_end(session.pk)

@@ -1,4 +1,4 @@
-"""Blobs (data sets, checkpoints, weights) under content-addressed keys, on the disk or an S3-compatible store."""
+"""Blobs (data sets, checkpoints, weights) under content-addressed keys, in a folder that web and workers share."""
 
 import hashlib
 import os
