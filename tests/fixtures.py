@@ -28,7 +28,9 @@ def _own_valkey(worker_id: str) -> None:
     base = settings.VALKEY_URL.rstrip("/")
     head, _, last = base.rpartition("/")
     base = head if last.isdigit() and not head.endswith("/") else base
-    settings.VALKEY_URL = f"{base}/{number}"
+    settings.VALKEY_URL = settings.CELERY_BROKER_URL = f"{base}/{number}"
+    settings.CACHES["default"]["LOCATION"] = settings.VALKEY_URL
+    valkey.client.cache_clear()  # making the database may have opened one to the common address
 
 
 @pytest.fixture

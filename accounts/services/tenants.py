@@ -1,7 +1,9 @@
 """Tenants: made, renamed, suspended, resumed, closed."""
 
+from functools import partial
 from uuid import UUID
 
+from django.conf import settings
 from django.db import transaction
 from django.utils.text import slugify
 
@@ -48,6 +50,9 @@ def tenant_create(
             "email": owner.email if owner else None,
         }
         outbox.announce("tenant.created", tenant_id=tenant.pk, payload=payload)
+        if settings.OUTBOX_DOORBELL:
+            # Whoever signs up goes on to buy within seconds: the rooms hear of it now, and not when a worker has time.
+            transaction.on_commit(partial(outbox.drain, tenant_id=tenant.pk), robust=True)
         record(actor=actor, action="tenant.create", target=tenant, tenant_id=tenant.pk, data={"name": name})
     return tenant
 

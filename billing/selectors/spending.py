@@ -14,7 +14,7 @@ from billing import pricing
 from billing.errors import BillingMissing
 from billing.models import BillingAccount, Plan, PriceVersion, Reservation, Subscription, TenantBilling, UsageEvent
 from billing.selectors.plans import FREE_PLAN, live_subscription, plan_price
-from millrace.kernel import clock, outbox
+from millrace.kernel import clock
 from millrace.kernel.money import Money
 
 
@@ -65,15 +65,8 @@ def standing(tenant_id: UUID) -> Standing:
 
 
 def billing_of(tenant_id: UUID) -> TenantBilling:
-    """The tenant's billing with its account; BillingMissing where it has none.
-
-    Whoever buys within a second of signing up may be faster than the news of it: that is delivered here then.
-    """
-    found = TenantBilling.objects.select_related("billing_account").filter(tenant_id=tenant_id)
-    billing = found.first()
-    if billing is None:
-        outbox.drain(tenant_id=tenant_id)
-        billing = found.first()
+    """The tenant's billing with its account; BillingMissing where it has none."""
+    billing = TenantBilling.objects.select_related("billing_account").filter(tenant_id=tenant_id).first()
     if billing is None:
         raise BillingMissing("This organisation has no billing account (yet).")
     return billing
