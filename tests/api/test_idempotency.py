@@ -2,16 +2,19 @@
 
 from threading import Barrier, Thread
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from django.db import connection, connections
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from rest_framework.response import Response
 
-from accounts.models import Invitation, Tenant, User
+from accounts.models import ApiKey, Invitation, Tenant, User
 from accounts.services.tenants import tenant_rename
 from millrace.kernel.errors import Conflict
 from millrace.kernel.models import AuditEntry, IdempotencyRecord
-from millrace.kernel.tenancy import platform_scope
+from millrace.kernel.tenancy import platform_scope, tenant_scope
 from tests.factories import ApiClient, api_client, logged_in
 
 DOORS = ["/v1/test/act", "/v1/test/outward"]
@@ -176,3 +179,31 @@ def test_an_address_longer_than_the_column_is_kept_by_its_hash(api: ApiClient, a
     assert first.status_code == 201
     assert again["Idempotent-Replayed"] == "true"
     assert api.post(long + "y", {"name": "one"}, key="k1").json()["times"] == 2
+
+
+@given(
+    requests=st.lists(
+        st.tuples(st.sampled_from([None, "k1", "k2", "k3"]), st.sampled_from(["usage", "predict"])), max_size=8
+    )
+)
+@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_whatever_is_repeated_each_key_has_one_effect_and_one_answer(
+    tenant: Tenant, requests: list[tuple[str | None, str]]
+) -> None:
+    client, name, first = api_client(tenant), uuid4().hex, {}
+    made = 0
+
+    for key, scope in requests:
+        answer = client.post("/v1/api-keys", {"name": name, "scopes": [scope]}, key=key and f"{name}-{key}")
+        if key is None or key not in first:
+            made += 1
+            assert answer.status_code == 201
+            first[key] = (scope, answer.json()["id"])
+        elif first[key][0] == scope:
+            assert (answer.status_code, answer.json()["id"]) == (201, first[key][1])
+            assert answer["Idempotent-Replayed"] == "true"
+        else:
+            assert (answer.status_code, answer.json()["code"]) == (409, "idempotency_conflict")
+
+    with tenant_scope(tenant.pk):
+        assert ApiKey.objects.filter(name=name).count() == made
