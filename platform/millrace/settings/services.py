@@ -3,13 +3,12 @@
 from millrace.settings import env
 
 
-def from_environment(*, need_owner: bool = False) -> dict:
+def from_environment() -> dict:
     """Settings for services that the environment names; a missing one is refused."""
     valkey = env.text("VALKEY_URL", env.text("REDIS_URL", "")) or env.text("VALKEY_URL")
     databases = {"default": _pooled(env.database(env.text("DATABASE_URL")))}
-    owner = env.text("DATABASE_OWNER_URL", "")
-    if owner or need_owner:
-        databases["owner"] = env.database(owner or env.text("DATABASE_OWNER_URL"))
+    if owner := env.text("DATABASE_OWNER_URL", ""):
+        databases["owner"] = env.database(owner)
     return {
         "DATABASES": databases,
         "VALKEY_URL": valkey,

@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 from millrace.kernel.money import Money
+from millrace.kernel.reconcile import Check
 from millrace.story.cast import MONTH
 from millrace.story.offer import CURRENCY
 from millrace.story.people import Person
@@ -21,6 +22,11 @@ def ask(olga: Person, name: str, **query: str) -> dict:
     """One report of the month, as staff see it."""
     wanted = {"from": FROM.date().isoformat(), "to": TO.date().isoformat(), "currency": CURRENCY, **query}
     return olga.api("GET", f"/v1/ops/reports/{name}?" + "&".join(f"{key}={value}" for key, value in wanted.items()))
+
+
+def proof(checks: list[Check]) -> dict[str, dict[str, int]]:
+    """What the reconciliation found, as the files of the demo and of the chaos run have it."""
+    return {one.name: {"checked": one.checked, "differences": len(one.differences)} for one in checks}
 
 
 def write(path: Path, report: dict) -> None:

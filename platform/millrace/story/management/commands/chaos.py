@@ -1,6 +1,5 @@
 """`manage.py chaos` (behind `make chaos`): a smaller month while programs die and webhooks go astray; then the proof."""
 
-import json
 import random
 import time
 from argparse import ArgumentParser
@@ -18,6 +17,7 @@ from billing.models import Invoice, UsageEvent
 from millrace.kernel.management.commands.reconcile import show
 from millrace.kernel.reconcile import run_checks
 from millrace.kernel.tenancy import platform_scope
+from millrace.story import report
 from millrace.story.acts import backstage, month, settlement, training
 from millrace.story.cast import Organisation, company
 from millrace.story.people import StoryError
@@ -53,9 +53,8 @@ class Command(BaseCommand):
         show(checks, console)
         lost = counts["usage sent"] - counts["usage stored"]
         differences = sum(len(one.differences) for one in checks)
-        proof = {one.name: {"checked": one.checked, "differences": len(one.differences)} for one in checks}
-        told = {"seed": options["seed"], "counts": counts, "lost": lost, "differences": differences, "reconcile": proof}
-        (folder / "report.json").write_text(json.dumps(told, indent=2) + "\n")
+        told = {"seed": options["seed"], "counts": counts, "lost": lost, "differences": differences}
+        report.write(folder / "report.json", told | {"reconcile": report.proof(checks)})
         console.print(f"Written to {folder / 'report.json'}.")
         if lost or differences:
             raise CommandError(f"{lost} units of usage lost or doubled, {differences} differences.")

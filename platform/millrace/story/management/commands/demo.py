@@ -43,7 +43,7 @@ class Command(BaseCommand):
         told["seconds"] = round(time.monotonic() - began, 1)
         checks = run_checks()
         console = report.wide_console()
-        told["reconcile"] = {one.name: {"checked": one.checked, "differences": len(one.differences)} for one in checks}
+        told["reconcile"] = report.proof(checks)
         report.show(console, told)
         show(checks, console)
         report.write(folder / "report.json", told)
