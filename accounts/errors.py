@@ -1,5 +1,7 @@
 """This room's coded failures."""
 
+from requests import RequestException
+
 from millrace.api.permissions import TenantSuspended
 from millrace.kernel.errors import Conflict, Forbidden, Invalid, Problem
 
@@ -9,6 +11,7 @@ __all__ = [
     "LastOwner",
     "MailUnavailable",
     "OwnerNeeded",
+    "ProviderUnavailable",
     "ScopeUnknown",
     "TenantStateRefused",
     "TenantSuspended",
@@ -40,6 +43,13 @@ class MailUnavailable(Problem):
     """The mail server did not take the message; nothing was changed."""
 
     code, status, title = "mail_unavailable", 503, "Mail cannot be sent just now"
+
+
+class ProviderUnavailable(Problem, RequestException):
+    """The single sign-on's provider does not answer, or not in its language. allauth's callback knows it as a failed
+    request."""
+
+    code, status, title = "provider_unavailable", 503, "The log-in service does not answer"
 
 
 class TenantStateRefused(Conflict):

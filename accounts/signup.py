@@ -4,9 +4,12 @@ Whoever comes with an invitation's token joins its tenant and founds none; the t
 the address. Everybody else founds a tenant, with what is known of how they came.
 """
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 from allauth.account.adapter import get_adapter
+from allauth.account.models import EmailAddress
 from allauth.core import context
 from django import forms
 from django.http import HttpRequest
@@ -28,9 +31,12 @@ class SignUpFields(forms.Form):
     coupon = forms.CharField(label="Partner or coupon code", max_length=40, required=False)
     invitation = forms.CharField(max_length=80, required=False, widget=forms.HiddenInput)
 
+    # How the person came, where that was remembered before they went to log in elsewhere.
+    came: Mapping[str, str] = MappingProxyType({})
+
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        query = getattr(context.request, "GET", {})
+        query = self.came or getattr(context.request, "GET", {})
         self.fields["coupon"].initial = query.get("coupon", "")[:40]
         token = self.data.get("invitation") or query.get("invitation", "")
         invited = invitation_by_token(token) if token else None
@@ -39,7 +45,7 @@ class SignUpFields(forms.Form):
             return
         self.fields["invitation"].initial = token
         if "email" in self.fields:
-            self.fields["email"].initial = invited.email
+            self.initial["email"] = invited.email
         self.fields["organisation"].widget = forms.HiddenInput()
         self.fields["coupon"].widget = forms.HiddenInput()
 
@@ -62,8 +68,10 @@ class SignUpFields(forms.Form):
             invitation_accept(token=token, user=user, actor=Actor.user(user))
             user_verify(user=user)
             return
-        visitor_id = visitors.visitor_id_of(request.COOKIES)
-        came_by = {"coupon": self.cleaned_data["coupon"], "visitor_id": str(visitor_id) if visitor_id else ""}
+        visitor_id = visitors.visitor_id_of(request.COOKIES) or self.came.get("visitor_id", "")
+        came_by = {"coupon": self.cleaned_data["coupon"], "visitor_id": str(visitor_id)}
         tenant_create(
             name=self.cleaned_data["organisation"], owner=user, actor=Actor.user(user), signup_context=came_by
         )
+        if EmailAddress.objects.filter(user=user, email__iexact=user.email, verified=True).exists():
+            user_verify(user=user)  # another provider vouched for the address: there is no mail to open

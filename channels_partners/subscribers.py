@@ -6,10 +6,13 @@ from typing import Any
 from uuid import UUID
 
 from allauth.account.signals import user_signed_up
+from allauth.socialaccount.models import SocialLogin
+from allauth.socialaccount.signals import pre_social_login
 from django.dispatch import receiver
 from django.http import HttpRequest
 
 from accounts.models import TenantKind
+from accounts.sign_on import came_of, proven_address
 from channels_partners.models import SettlementKind
 from channels_partners.services.attributions import attribution_bind
 from channels_partners.services.clicks import visitor_identify
@@ -40,14 +43,29 @@ def on_tenant_created(event: Event) -> None:
 
 
 @receiver(user_signed_up, dispatch_uid="channels_partners.user_signed_up")
-def on_user_signed_up(request: HttpRequest, user: Any, **_: object) -> None:
+def on_user_signed_up(
+    request: HttpRequest, user: Any, sociallogin: SocialLogin | None = None, **_: object
+) -> None:  # fmt: skip
     """Somebody gave an address in a browser whose clicks we know: whichever device they go on from, they keep them.
 
     OAuth and magic-link sign-ups pass here too, and their tenant may be founded later, elsewhere (C4).
     """
-    visitor_id = visitors.visitor_id_of(request.COOKIES)
+    _identify(request, sociallogin, user.email)
+
+
+@receiver(pre_social_login, dispatch_uid="channels_partners.pre_social_login")
+def on_pre_social_login(request: HttpRequest, sociallogin: SocialLogin, **_: object) -> None:
+    """A provider vouched for a stranger's address, and the form is still to come: it may be sent from another browser,
+    or after this one has lost its cookies (C4)."""
+    address = proven_address(sociallogin)
+    if address and not sociallogin.is_existing:
+        _identify(request, sociallogin, address)
+
+
+def _identify(request: HttpRequest, sociallogin: SocialLogin | None, email: str) -> None:
+    visitor_id = visitors.visitor_id_of(request.COOKIES) or _uuid(came_of(sociallogin).get("visitor_id"))
     if visitor_id is not None:
-        visitor_identify(visitor_id=visitor_id, email=user.email)
+        visitor_identify(visitor_id=visitor_id, email=email)
 
 
 @subscribe("invoice.paid", consumer="channels_partners.commission")

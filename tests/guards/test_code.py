@@ -18,7 +18,7 @@ OURS = ("kernel", "api", "portal", "story", "accounts", "billing", "mlops", "cha
 PRODUCT = ("platform", "accounts", "billing", "mlops", "channels_partners")
 # Settings that other packages read.
 OTHERS = ("ACCOUNT_", "MFA_", "HEADLESS_", "CELERY_", "SPECTACULAR_", "REST_FRAMEWORK", "SITE_ID", "WHITENOISE_",
-          "PROMETHEUS_", "ASGI_APPLICATION", "ROOT_URLCONF")  # fmt: skip
+          "PROMETHEUS_", "SOCIALACCOUNT_", "ASGI_APPLICATION", "ROOT_URLCONF")  # fmt: skip
 LONGEST = 400
 
 

@@ -41,6 +41,26 @@ def test_production_starts_with_everything_set() -> None:
     assert done.stdout.split() == ["False", "False", "True", "True"]
 
 
+def test_single_sign_on_is_configured_by_the_environment_whole_or_not_at_all() -> None:
+    code = "print(settings.SOCIALACCOUNT_PROVIDERS); print(settings.FORM_TARGETS[2:])"
+    names = {
+        "OIDC_SERVER_URL": "https://id.example.com/realms/a/",
+        "OIDC_CLIENT_ID": "millrace",
+        "OIDC_CLIENT_SECRET": "s",
+    }
+
+    without, half = start(PRODUCTION, code), start(PRODUCTION | {"OIDC_SERVER_URL": "https://id.example.com"}, code)
+    done = start(PRODUCTION | names | {"OIDC_NAME": "Acme ID", "OIDC_ORIGINS": "https://login.example.com"}, code)
+
+    assert without.stdout.splitlines() == ["{}", "[]"]
+    assert half.returncode != 0
+    assert "OIDC_CLIENT_ID" in half.stderr
+    providers, origins = done.stdout.splitlines()
+    assert "'server_url': 'https://id.example.com/realms/a'" in providers
+    assert "'name': 'Acme ID'" in providers
+    assert origins == "['https://id.example.com', 'https://login.example.com']"
+
+
 @pytest.mark.parametrize("missing", sorted(PRODUCTION))
 def test_production_refuses_to_start_without(missing: str) -> None:
     done = start({name: value for name, value in PRODUCTION.items() if name != missing})
@@ -53,6 +73,7 @@ def test_production_refuses_to_start_without(missing: str) -> None:
 @pytest.mark.parametrize(
     ("name", "value"),
     [("SECRET_KEY", "short"), ("DATABASE_URL", "mysql://x/y"), ("SECURE_SSL_REDIRECT", "maybe"), ("ALLOWED_HOSTS", " , "),
+     ("OIDC_SERVER_URL", "http://id.example.com"), ("OIDC_SERVER_URL", "id.example.com"),
      ("API_RATE_PER_MINUTE", "many"), ("API_RATE_PER_MINUTE", "0"), ("UPLOAD_MAX_BYTES", "-1")],
 )  # fmt: skip
 def test_production_refuses_nonsense(name: str, value: str) -> None:

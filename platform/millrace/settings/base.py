@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from millrace.settings import env
+from millrace.settings import env, single_sign_on
 
 ROOT = Path(__file__).resolve().parents[3]
 VAR = Path(env.text("MILLRACE_VAR", ROOT / "var"))
@@ -34,6 +34,7 @@ INSTALLED_APPS = [
     "allauth.account",
     "allauth.mfa",
     "allauth.socialaccount",
+    "allauth.socialaccount.providers.openid_connect",
     "allauth.headless",
     "rest_framework",
     "drf_spectacular",
@@ -88,8 +89,8 @@ USE_TZ = True
 USE_I18N = True
 
 CSRF_FAILURE_VIEW = "millrace.portal.errors.csrf_failure"
-# Where a page's form may lead besides this site: the payment service's own pages.
-FORM_TARGETS = ["https://checkout.stripe.com", "https://billing.stripe.com"]
+# Where a page's form may lead besides this site: the payment service's own pages, and the single sign-on's.
+FORM_TARGETS = ["https://checkout.stripe.com", "https://billing.stripe.com", *single_sign_on.origins()]
 
 STATIC_URL = "/static/"
 STATIC_ROOT = VAR / "static"
@@ -123,6 +124,10 @@ ACCOUNT_CONFIRM_EMAIL_ON_GET = True
 ACCOUNT_LOGIN_ON_EMAIL_CONFIRMATION = True
 ACCOUNT_PREVENT_ENUMERATION = True
 ACCOUNT_EMAIL_SUBJECT_PREFIX = ""
+SOCIALACCOUNT_ADAPTER = "accounts.sign_on.SocialAccountAdapter"
+SOCIALACCOUNT_FORMS = {"signup": "accounts.forms.SingleSignUpForm"}
+SOCIALACCOUNT_AUTO_SIGNUP = False  # the provider knows a person; which organisation they found, only they do
+SOCIALACCOUNT_PROVIDERS = single_sign_on.providers()
 MFA_ADAPTER = "accounts.adapter.MFAAdapter"
 MFA_SUPPORTED_TYPES = ["totp", "recovery_codes"]
 MFA_TOTP_ISSUER = "Millrace"

@@ -1,0 +1,383 @@
+"""C4: the partner's click survives a real OAuth round trip, and what may go wrong on the way makes nothing.
+
+The provider answers over real HTTP (tests/accounts/openid_provider.py); the browser is Django's client here, which
+follows redirects from one host to the other with its cookies, its forms and their CSRF tokens.
+"""
+
+import html
+import re
+import time
+from collections.abc import Iterator
+from threading import Barrier, Thread
+from typing import Any
+from urllib.parse import parse_qsl, urlencode, urlsplit
+
+import httpx
+import pytest
+from allauth.mfa.models import Authenticator
+from allauth.socialaccount.models import SocialAccount
+from django.db import connections
+from django.test import Client
+
+from accounts.models import Mail, Membership, Tenant, User
+from channels_partners.models import Attribution
+from millrace.kernel import outbox, visitors
+from millrace.kernel.tenancy import platform_scope
+from tests.accounts.openid_provider import OpenIdProvider, openid_provider
+from tests.accounts.test_second_factor import code_for
+from tests.channels_partners.makers import attribution_of, make_link, make_partner, sign_up
+from tests.factories import make_user
+from tests.portal.html import faults_of
+
+SIGN_UP = "/accounts/3rdparty/signup/"
+
+
+class Browser:
+    """Cookies, redirects over hosts, and forms sent as the page has them."""
+
+    def __init__(self) -> None:
+        self.client = Client(enforce_csrf_checks=True)
+        self.page: Any = None
+        self.at = ""
+
+    def go(self, address: str) -> "Browser":
+        """Open an address and follow wherever it leads."""
+        return self._follow(self._get(address))
+
+    def send(self, words: str, **typed: str) -> "Browser":
+        """Press the button that says so, in its form, with these fields typed."""
+        forms = re.findall(r"<form\b.*?</form>", self.text(), re.DOTALL)
+        form = next(one for one in forms if words in one)
+        fields = dict(self._fields(form)) | typed
+        action = re.search(r'<form[^>]*\baction="([^"]*)"', form)
+        where = html.unescape(action.group(1)) if action else self.at
+        return self._follow(self.client.post(where, fields, headers={"User-Agent": "Firefox"}))
+
+    def text(self) -> str:
+        """The page's HTML."""
+        return str(self.page.content.decode())
+
+    def lose(self, *names: str) -> None:
+        """As a browser does that clears cookies."""
+        for name in names:
+            self.client.cookies.pop(name)
+
+    def me(self) -> str:
+        """Whom the API takes this browser for; "" for nobody."""
+        answer = self.client.get("/v1/me")
+        return str(answer.json()["user"]["email"]) if answer.status_code == 200 else ""
+
+    def _get(self, address: str) -> Any:
+        self.at = address
+        return self.client.get(address, headers={"User-Agent": "Firefox"})
+
+    def _follow(self, answer: Any) -> "Browser":
+        for _ in range(10):
+            if answer.status_code not in {301, 302, 303}:
+                self.page = answer
+                return self
+            location = urlsplit(answer.headers["Location"])
+            if location.hostname not in {None, "testserver"}:
+                answer = httpx.get(location.geturl())  # the provider's host: none of our cookies go there
+            else:
+                answer = self._get(location._replace(scheme="", netloc="").geturl())
+        raise AssertionError("redirected in a circle")
+
+    def _fields(self, form: str) -> Iterator[tuple[str, str]]:
+        for tag in re.findall(r"<input\b[^>]*>", form):
+            found = {name: html.unescape(value) for name, value in re.findall(r'(\w+)="([^"]*)"', tag)}
+            if "name" in found and " disabled" not in tag:
+                yield found["name"], found.get("value", "")
+
+
+@pytest.fixture
+def provider(settings: Any) -> Iterator[OpenIdProvider]:
+    settings.EMAIL_BACKEND = "accounts.mailbox.DatabaseEmailBackend"
+    with openid_provider() as running:
+        settings.SOCIALACCOUNT_PROVIDERS = running.settings()
+        yield running
+
+
+@pytest.fixture
+def partner(database: None) -> Any:
+    found = make_partner("Sensor Partners")
+    make_link(found, code="spring", destination="/accounts/signup/?coupon=")
+    return found
+
+
+def arrive(browser: Browser) -> Browser:
+    """By the partner's link, to the provider and back: the form of the last step."""
+    browser.go("/r/spring")
+    assert visitors.COOKIE in browser.client.cookies
+    return browser.send("Continue with Optics ID")
+
+
+def all_there_is() -> tuple[int, int, int]:
+    with platform_scope(reason="look"):
+        return User.objects.count(), Tenant.objects.count(), SocialAccount.objects.count()
+
+
+def bound_of(email: str) -> Attribution:
+    outbox.drain()
+    with platform_scope(reason="look"):
+        place = Membership.objects.select_related("tenant", "user").get(user__email=email)
+    assert place.role == "owner"
+    return attribution_of(place.tenant_id)
+
+
+def test_c4_the_click_survives_an_oauth_round_trip(partner: Any, provider: OpenIdProvider) -> None:
+    browser, before = Browser(), all_there_is()
+
+    arrive(browser)
+
+    assert browser.at == SIGN_UP
+    assert faults_of(browser.text()) == []
+    assert "You came through Sensor Partners." in browser.text()
+    assert 'value="dora@example.com"' in browser.text()
+    assert 'value="Dora Lens"' in browser.text()
+    assert all_there_is() == before  # nothing is made before the person says which organisation it is
+
+    browser.send("Sign up", organisation="Dora Optics")
+
+    assert (browser.at, browser.me()) == ("/", "dora@example.com")
+    found = bound_of("dora@example.com")
+    assert (found.precedence, found.partner, found.channel, found.status) == (
+        "click",
+        partner,
+        partner.channel,
+        "bound",
+    )
+    user = User.objects.get(email="dora@example.com")
+    assert (user.name, user.has_usable_password()) == ("Dora Lens", False)
+    assert user.verified_at is not None  # the provider vouched for the address: no mail to open
+    assert found.tenant.verified_at == user.verified_at
+    assert provider.asked[0]["redirect_uri"] == "http://testserver/accounts/oidc/sso/login/callback/"
+
+
+def test_c4_the_cookie_is_lost_on_the_way_to_the_provider(partner: Any, provider: OpenIdProvider) -> None:
+    browser = Browser()
+    browser.go("/r/spring")
+    left = browser.client.post("/accounts/oidc/sso/login/?process=login", csrf_of(browser))
+    browser.lose(visitors.COOKIE)
+
+    browser._follow(left)
+    browser.send("Sign up", organisation="Dora Optics")
+
+    found = bound_of("dora@example.com")
+    assert (found.precedence, found.partner) == ("click", partner)
+
+
+def test_c4_the_form_is_sent_from_another_device(partner: Any, provider: OpenIdProvider) -> None:
+    arrive(Browser())  # and left there
+
+    elsewhere = Browser()
+    elsewhere.go("/accounts/login/").send("Continue with Optics ID")
+    assert visitors.COOKIE not in elsewhere.client.cookies
+    elsewhere.send("Sign up", organisation="Dora Optics")
+
+    found = bound_of("dora@example.com")
+    assert (found.precedence, found.partner) == ("click", partner)
+
+
+def test_c4_an_address_that_nobody_vouches_for_is_mailed_to_first(partner: Any, provider: OpenIdProvider) -> None:
+    provider.person |= {"email_verified": False}
+    browser = arrive(Browser())
+
+    browser.send("Sign up", organisation="Dora Optics")
+
+    assert browser.at == "/accounts/confirm-email/"
+    assert browser.me() == ""
+    other = Browser()
+    link = re.search(r"https?://[^/\s]+(/\S*confirm-email\S*)", Mail.objects.latest("id").text)
+    assert link
+    other.go(link.group(1))
+    found = bound_of("dora@example.com")
+    assert (found.precedence, found.partner) == ("click", partner)
+    assert found.tenant.verified_at is not None
+    assert browser.go("/accounts/login/").send("Continue with Optics ID").at == "/"
+
+
+def test_c4_a_coupon_of_the_sign_up_page_comes_back_too(partner: Any, provider: OpenIdProvider) -> None:
+    browser = Browser()
+    browser.go("/accounts/signup/?coupon=FAIR26").send("Continue with Optics ID")
+
+    assert 'value="FAIR26"' in browser.text()
+
+
+def test_c4_who_comes_again_is_logged_in_and_bound_once(partner: Any, provider: OpenIdProvider) -> None:
+    arrive(Browser()).send("Sign up", organisation="Dora Optics")
+    first, before = bound_of("dora@example.com"), all_there_is()
+
+    again = arrive(Browser())
+
+    assert (again.at, again.me()) == ("/", "dora@example.com")
+    assert all_there_is() == before
+    assert bound_of("dora@example.com").pk == first.pk
+
+
+def test_c4_the_second_factor_is_asked_after_the_provider(
+    partner: Any, provider: OpenIdProvider, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    browser = arrive(Browser()).send("Sign up", organisation="Dora Optics")
+    secret = browser.go("/accounts/2fa/totp/activate/").page.context["form"].secret
+    browser.send("Authenticator", code=code_for(secret))
+    assert Authenticator.objects.filter(type="totp").exists()
+    provider_says_dora = Browser()
+
+    provider_says_dora.go("/accounts/login/").send("Continue with Optics ID")
+
+    assert provider_says_dora.at == "/accounts/2fa/authenticate/"
+    assert provider_says_dora.me() == ""
+    real = time.time
+    monkeypatch.setattr(time, "time", lambda: real() + 60)  # the code of the set-up cannot be used again
+    provider_says_dora.send('name="code"', code=code_for(secret))
+    assert (provider_says_dora.at, provider_says_dora.me()) == ("/", "dora@example.com")
+    assert bound_of("dora@example.com").partner == partner
+
+
+def test_c5_an_address_that_has_an_account_makes_no_second_one(partner: Any, provider: OpenIdProvider) -> None:
+    existing = make_user("dora@example.com")
+    before = all_there_is()
+
+    browser = arrive(Browser())
+
+    assert browser.page.status_code == 409
+    assert "You have an account already" in browser.text()
+    assert faults_of(browser.text()) == []
+    assert browser.me() == ""
+    assert all_there_is() == before
+    browser.go("/accounts/login/?next=/accounts/3rdparty/")
+    browser.send('name="password"', login="dora@example.com", password="correct horse battery")
+    browser.send("Continue with Optics ID")
+    assert SocialAccount.objects.get().user == existing
+    assert "Disconnect Optics ID" in browser.text()
+    assert arrive(Browser()).me() == "dora@example.com"
+
+
+def test_c5_an_unproven_address_in_use_learns_nothing_and_makes_nothing(partner: Any, provider: OpenIdProvider) -> None:
+    make_user("dora@example.com")
+    provider.person |= {"email_verified": False}
+    before = all_there_is()
+
+    browser = arrive(Browser()).send("Sign up", organisation="Dora Optics")
+
+    assert browser.at == "/accounts/confirm-email/"  # as for a new address
+    assert all_there_is() == before
+    assert "already" in Mail.objects.latest("id").text
+
+
+@pytest.mark.parametrize("what", ["wrong", "missing", "somebody else's", "used"])
+def test_a_wrong_state_is_a_clear_page_and_makes_nothing(partner: Any, provider: OpenIdProvider, what: str) -> None:
+    browser = Browser()
+    browser.go("/r/spring")
+    left = browser.client.post("/accounts/oidc/sso/login/?process=login", csrf_of(browser))
+    back = urlsplit(httpx.get(left["Location"]).headers["Location"])
+    query = dict(parse_qsl(back.query))
+    before = all_there_is()
+    if what == "wrong":
+        query["state"] = "x" * 16
+    elif what == "missing":
+        del query["state"]
+    elif what == "somebody else's":
+        browser = Browser()
+    else:
+        assert browser.go(f"{back.path}?{urlencode(query)}").at == SIGN_UP
+
+    browser.go(f"{back.path}?{urlencode(query)}")
+
+    assert browser.page.status_code == 401
+    assert "Logging in did not work" in browser.text()
+    assert "Nothing was made or changed" in browser.text()
+    assert faults_of(browser.text()) == []
+    assert browser.me() == ""
+    assert all_there_is() == before
+
+
+def test_stopping_at_the_provider_makes_nothing(partner: Any, provider: OpenIdProvider) -> None:
+    provider.deny = True
+    before = all_there_is()
+
+    browser = arrive(Browser())
+
+    assert "You stopped the log-in" in browser.text()
+    assert faults_of(browser.text()) == []
+    assert all_there_is() == before
+
+
+def test_an_identity_for_another_client_is_refused(partner: Any, provider: OpenIdProvider) -> None:
+    provider.fault = "audience"
+    before = all_there_is()
+
+    browser = arrive(Browser())
+
+    assert (browser.page.status_code, browser.me()) == (401, "")
+    assert all_there_is() == before
+
+
+def test_a_provider_that_is_away_is_a_page_and_no_crash(partner: Any, provider: OpenIdProvider) -> None:
+    provider.fault = "away"
+
+    browser = arrive(Browser())
+
+    assert browser.page.status_code == 503
+    assert "provider_unavailable" in browser.text()
+
+
+def test_without_a_provider_there_is_no_button(database: None) -> None:
+    for path in ("/accounts/login/", "/accounts/signup/"):
+        assert "Continue with" not in Client().get(path).content.decode()
+    assert Client().post("/accounts/oidc/sso/login/").status_code == 404
+
+
+def test_an_invited_person_joins_without_founding(partner: Any, provider: OpenIdProvider) -> None:
+    from accounts.services.invitations import invitation_create
+    from millrace.kernel.tenancy import tenant_scope
+    from tests.factories import SYSTEM
+
+    host = sign_up("host@acme.test").tenant
+    with tenant_scope(host.pk):
+        invitation_create(tenant=host, email="dora@work.test", role="developer", actor=SYSTEM, by_owner=True)
+    token = re.search(r"/invitations/(\S+)", Mail.objects.get(to="dora@work.test").text)
+    assert token
+    browser = Browser()
+
+    browser.go(f"/accounts/signup/?invitation={token.group(1)}").send("Continue with Optics ID")
+    assert 'value="dora@work.test"' in browser.text()
+    browser.send("Sign up")
+
+    assert (browser.at, browser.me()) == ("/", "dora@work.test")
+    with platform_scope(reason="look"):
+        place = Membership.objects.get(user__email="dora@work.test")
+    assert (place.tenant_id, place.role) == (host.pk, "developer")
+
+
+def test_the_same_form_twice_at_one_moment_makes_one_account(
+    real_db: None, partner: Any, provider: OpenIdProvider
+) -> None:  # fmt: skip
+    browser, start, ends = arrive(Browser()), Barrier(2), []
+    cookies = {name: morsel.value for name, morsel in browser.client.cookies.items()}
+    fields = csrf_of(browser) | {"name": "Dora", "organisation": "Dora Optics", "coupon": "", "invitation": ""}
+    before = all_there_is()
+
+    def send() -> None:
+        client = Client(enforce_csrf_checks=True)
+        for name, value in cookies.items():
+            client.cookies[name] = value
+        start.wait()
+        ends.append((client.post(SIGN_UP, fields)["Location"], client.get("/v1/me").status_code))
+        connections.close_all()
+
+    threads = [Thread(target=send) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert ends == [("/", 200)] * 2
+    assert all_there_is() == tuple(count + 1 for count in before)
+
+
+def csrf_of(browser: Browser) -> dict[str, str]:
+    token = re.search(r'name="csrfmiddlewaretoken" value="([^"]+)"', browser.text())
+    assert token
+    return {"csrfmiddlewaretoken": token.group(1)}
