@@ -11,10 +11,10 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from urllib.parse import urlsplit
 
-import httpx
 from django.conf import settings
 
 from millrace.kernel import clock
+from millrace.story.connections import connection
 
 REREAD_SECONDS = 0.15  # every process rereads the clock more often than this
 SHORTEST_MONTH = timedelta(days=25)  # from the story's end to the next billing day
@@ -28,12 +28,9 @@ def sandbox_is_stripe() -> bool:
 
 def sandbox(method: str, path: str, body: dict | None = None) -> dict:
     """One call to the Stripe sandbox's own controls."""
-    answer = httpx.request(
-        method, settings.STRIPE_API_BASE + path, json=body, timeout=120,
-        headers={"Authorization": f"Bearer {settings.STRIPE_SECRET_KEY}"},
-    )  # fmt: skip
-    answer.raise_for_status()
-    return answer.json()
+    key = {"Authorization": f"Bearer {settings.STRIPE_SECRET_KEY}"}
+    with connection(settings.STRIPE_API_BASE, timeout=120, headers=key) as director:
+        return director.request(method, path, json=body).raise_for_status().json()
 
 
 def move_to(at: datetime) -> None:

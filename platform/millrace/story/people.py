@@ -7,6 +7,7 @@ from urllib.parse import urlsplit
 import httpx
 
 from accounts.models import Mail
+from millrace.story.connections import connection
 from millrace.story.logins import PASSWORD
 
 _LINK = re.compile(r"https?://\S+")
@@ -29,7 +30,7 @@ class Person:
 
     def __init__(self, base_url: str, email: str, name: str) -> None:
         self.email, self.name = email, name
-        self.browser = httpx.Client(base_url=base_url, timeout=60, follow_redirects=False)
+        self.browser = connection(base_url)
 
     def follow(self, code: str) -> None:
         """Click a partner's link; the browser keeps the cookie."""
@@ -78,7 +79,7 @@ class Program:
     """Somebody's program: an API key and nothing else."""
 
     def __init__(self, base_url: str, key: str) -> None:
-        self.http = httpx.Client(base_url=base_url, timeout=60, headers={"Authorization": f"Bearer {key}"})
+        self.http = connection(base_url, headers={"Authorization": f"Bearer {key}"})
 
     def call(self, method: str, path: str, body: Any = None, *, key: str = "", **query: Any) -> Any:
         """One call; its JSON."""

@@ -6,11 +6,10 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
 
-import httpx
-
 from millrace.kernel import clock
 from millrace.story.acts.backstage import House
 from millrace.story.cast import BILLING_DAY, MONTH, WAYS, Organisation
+from millrace.story.connections import connection
 from millrace.story.offer import OWN_METER
 from millrace.story.people import Person, Program, StoryError, expect
 from millrace.story.stage import Stage
@@ -105,7 +104,8 @@ def _idle_clicks(stage: Stage, day: int) -> None:
         codes += [links[number % len(links)] for number in range(share)]
 
     def click(code: str) -> None:
-        expect(httpx.get(f"{stage.base_url}/r/{code}", timeout=60), 302)
+        with connection(stage.base_url) as browser:
+            expect(browser.get(f"/r/{code}"), 302)
 
     at_once(click, codes)
 
@@ -148,7 +148,8 @@ def _arrive(stage: Stage, house: House, organisation: Organisation) -> Customer:
 def pay_page(url: str, card: str, email: str, **fields: str) -> None:
     """Fill a page of the Stripe sandbox that asks for a card."""
     form = {"number": card, "expiry": "12/34", "cvc": "123", "email": email, **fields}
-    expect(httpx.post(url, data=form, timeout=60), 200, 303)
+    with connection() as browser:
+        expect(browser.post(url, data=form), 200, 303)
 
 
 def _join(person: Person, *, stays: bool = False) -> None:
