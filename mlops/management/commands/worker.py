@@ -53,10 +53,12 @@ class Command(BaseCommand):
         for runner in runners:
             runner.start()
         bells = sorted({f"jobs.{device.device_class}" for device, _ in held} | ({"platform"} & queues))
-        BellRope(app=current_app._get_current_object(), queues=bells, stop=stop).start()
+        rope = BellRope(app=current_app._get_current_object(), queues=bells)
+        rope.start()
         self.stdout.write("devices: " + (", ".join(device.name for device, _ in held) or "none"))
         stop.wait()
         logger.info("told to stop: running jobs write a checkpoint and are handed back")
+        rope.stop()
         for runner in runners:
             runner.join()
 

@@ -185,6 +185,16 @@ CELERY_TASK_IGNORE_RESULT = True
 CELERY_TASK_ACKS_LATE = True
 CELERY_WORKER_PREFETCH_MULTIPLIER = 1
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
+CELERY_BROKER_CONNECTION_MAX_RETRIES = None  # for ever
+# An answer such as a fail-over's "read only" is a bad connection, too, and no reason to end.
+CELERY_BROKER_CHANNEL_ERROR_RETRY = True
+# A broker that vanished without a word is noticed: nothing waits for ever, and a consumer asks after 5 seconds.
+CELERY_BROKER_TRANSPORT_OPTIONS = {
+    "socket_connect_timeout": 5,
+    "socket_timeout": 5,
+    "socket_keepalive": True,
+    "health_check_interval": 5,
+}
 CELERY_TASK_DEFAULT_QUEUE = "platform"
 CELERY_TIMEZONE = "UTC"
 
