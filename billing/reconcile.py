@@ -108,10 +108,15 @@ _PAID_AND_POSTED = """
 _REVERSALS = """
     SELECT 'refund', r.stripe_id, r.amount, coalesce(sum(l.amount), 0)
     FROM billing_refund r LEFT JOIN billing_reversalline l ON l.refund_id = r.id
-    WHERE r.posted_at IS NOT NULL GROUP BY r.id HAVING r.amount <> coalesce(sum(l.amount), 0)
+    WHERE r.status = 'succeeded' AND r.posted_at IS NOT NULL
+    GROUP BY r.id HAVING r.amount <> coalesce(sum(l.amount), 0)
     UNION ALL
     SELECT 'refund', r.stripe_id, r.amount, 0 FROM billing_refund r
     WHERE r.status = 'succeeded' AND r.posted_at IS NULL
+    UNION ALL
+    SELECT 'refund', r.stripe_id, 0, sum(l.amount)
+    FROM billing_refund r JOIN billing_reversalline l ON l.refund_id = r.id
+    WHERE r.status IN ('failed', 'canceled') GROUP BY r.id HAVING sum(l.amount) <> 0
     UNION ALL
     SELECT 'dispute', d.stripe_id, d.amount, coalesce(sum(l.amount), 0)
     FROM billing_dispute d LEFT JOIN billing_reversalline l ON l.dispute_id = d.id

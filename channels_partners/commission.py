@@ -14,6 +14,7 @@ when it is released.
 - The term starts with the first invoice that earns. `once` is that invoice; `months` are calendar months from its
   payment, the end excluded; `lifetime` does not end.
 - The cap bounds the sum of all entries, claw-backs deducted.
+- A refund that failed at the bank later reinstates what it had clawed back.
 - Claw-backs follow the refunded share of the line's base. They are rounded on the cumulative share, so that the parts
   of a full refund sum to what was accrued, to the cent, and no refund takes back more (C1, C2, C3).
 """
@@ -59,7 +60,8 @@ class Terms:
 
 @dataclass(frozen=True, slots=True)
 class Settled:
-    """A line paid, refunded or lost: `kind` is paid, refunded or dispute_lost; amounts are ex-tax minor units."""
+    """A line paid, refunded, lost or kept: `kind` is paid, refunded, dispute_lost or refund_failed; amounts are positive
+    ex-tax minor units."""
 
     kind: str
     source_id: UUID
@@ -73,7 +75,7 @@ class Settled:
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One movement of commission: accrual (+) or claw_back (−), on `base` minor units of the line."""
+    """One movement of commission: accrual (+), claw_back (−) or reinstatement (+), on `base` minor units of the line."""
 
     kind: str
     source_id: UUID
@@ -96,6 +98,11 @@ class _Line:
     releases_at: datetime
     refunded: int = 0
     clawed: int = 0
+
+    @property
+    def back(self) -> int:
+        """What of the base is back with the customer."""
+        return max(0, min(self.refunded, self.base))
 
 
 def entries_of(terms: Terms, settled: Sequence[Settled]) -> list[Entry]:
@@ -156,16 +163,19 @@ class _Fold:
                 self.refund(refund)
 
     def refund(self, refund: Settled) -> None:
-        """Part of a line's money went back: take back the same part of its commission."""
+        """Part of a line's money went back, or failed to: take back, or give again, that part of its commission."""
         line = self.lines.get(refund.line_id)
         if line is None:
             self.early_refunds.setdefault(refund.line_id, []).append(refund)
             return
-        before = min(line.refunded, line.base)
-        line.refunded += refund.amount
-        total = clawed_back(accrued=line.accrued, base=line.base, refunded=line.refunded)
-        taken, line.clawed = total - line.clawed, total
-        self._enter("claw_back", refund, min(line.refunded, line.base) - before, -taken, line)
+        failed = refund.kind == "refund_failed"
+        before = line.back
+        line.refunded += -refund.amount if failed else refund.amount
+        taken = clawed_back(accrued=line.accrued, base=line.base, refunded=line.back) - line.clawed
+        if taken < 0:  # within the cap, of which another invoice may have used up what the claw-back freed
+            taken = -min(-taken, self._room(refund.currency))
+        line.clawed += taken
+        self._enter("reinstatement" if failed else "claw_back", refund, abs(line.back - before), -taken, line)
 
     def _enter(self, kind: str, one: Settled, base: int, amount: int, line: _Line) -> None:
         if amount == 0:

@@ -4,7 +4,7 @@ from collections import Counter
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
-from django.db.models import F, Max, Sum
+from django.db.models import F, Max, Q, Sum
 
 from accounts.models import Tenant, TenantKind
 from billing.models import InvoiceLine, ReversalLine
@@ -22,7 +22,7 @@ from channels_partners.services.commissions import entries_due
 from millrace.kernel.models import LedgerEntry, OutboxEvent
 from millrace.kernel.reconcile import LONGEST_LIST, Check, check
 
-_NEWS = ("invoice.paid", "invoice.refunded", "invoice.dispute_lost")
+_NEWS = ("invoice.paid", "invoice.refunded", "invoice.dispute_lost", "invoice.refund_failed")
 _BEGINNING = datetime(2000, 1, 1, tzinfo=UTC)
 
 
@@ -107,8 +107,11 @@ def _lines_that_differ(customers: set[UUID]) -> list[str]:
     ours = dict(kept.filter(kind=SettlementKind.PAID).values_list("line_id", "amount"))
     back = ReversalLine.objects.filter(tenant_id__in=customers, invoice_line__isnull=False)
     gave = dict(back.values_list("invoice_line").annotate(total=Sum("amount")).order_by())
-    taken = kept.exclude(kind=SettlementKind.PAID).values_list("line_id").annotate(total=Sum("amount")).order_by()
-    return _differing("paid", theirs, ours) + _differing("gone back", gave, dict(taken))
+    failed = Q(kind=SettlementKind.REFUND_FAILED)
+    sums = kept.exclude(kind=SettlementKind.PAID).values_list("line_id").order_by()
+    sums = sums.annotate(went=Sum("amount", filter=~failed, default=0), came=Sum("amount", filter=failed, default=0))
+    taken = {line: went - came for line, went, came in sums}
+    return _differing("paid", theirs, ours) + _differing("gone back", gave, taken)
 
 
 def _differing(what: str, theirs: dict[UUID, int], ours: dict[UUID, int]) -> list[str]:

@@ -109,8 +109,15 @@ def on_dispute_lost(event: Event) -> None:
     _money_went_back(event, SettlementKind.DISPUTE_LOST, "dispute_id")
 
 
+@subscribe("invoice.refund_failed", consumer="channels_partners.reinstate")
+def on_refund_failed(event: Event) -> None:
+    """The bank sent a refund back: what it clawed back is owed again."""
+    _money_went_back(event, SettlementKind.REFUND_FAILED, "refund_id")
+
+
 def _money_went_back(event: Event, kind: str, source_name: str) -> None:
-    """Claw back on the lines that were settled; where the payment's news is still on its way, keep the refund for it."""
+    """Take in what went back (or failed to) of the lines that were settled; where the payment's news is still on its
+    way, keep it for that."""
     news = event.payload
     source_id, invoice_id = UUID(news[source_name]), UUID(news["invoice_id"])
     known = settled_customers(invoice_id, [UUID(line["line_id"]) for line in news["lines"]])

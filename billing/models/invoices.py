@@ -126,8 +126,13 @@ class InvoiceLine(TenantModel):
         return self.amount - self.discount
 
 
+# Statuses of a refund that gave nothing back, or no longer.
+WITHOUT_EFFECT = ("failed", "canceled")
+
+
 class Refund(TenantModel):
-    """Money given back on an invoice, tax included. Posted once, when Stripe says that it succeeded."""
+    """Money given back on an invoice, tax included. Posted once, when Stripe says that it succeeded, and reversed once
+    when the bank sends it back after that."""
 
     PREFIX = "rfd"
 
@@ -139,6 +144,7 @@ class Refund(TenantModel):
     requested_by = models.CharField(max_length=80, blank=True, default="")
     stripe_id = models.CharField(max_length=64, null=True, unique=True)  # noqa: DJ001 - unique when known
     posted_at = models.DateTimeField(null=True)
+    returned_at = models.DateTimeField(null=True)
 
     class Meta:
         constraints = [models.CheckConstraint(condition=models.Q(amount__gt=0), name="refund_is_positive")]
@@ -160,7 +166,8 @@ class Dispute(TenantModel):
 
 
 class ReversalLine(TenantModel):
-    """The part of a refund or of a lost dispute that falls on one invoice line, before tax."""
+    """The part of a refund or of a lost dispute that falls on one invoice line, before tax; negative for the part of a
+    refund that the bank sent back."""
 
     PREFIX = "rvl"
 

@@ -15,6 +15,7 @@ from billing.sandbox.render import public
 from billing.sandbox.resources import checkout
 from billing.sandbox.resources.events import ensure_endpoint
 from billing.sandbox.resources.payment_methods import payment_method_given
+from billing.sandbox.resources.refunds import fail_refund
 from billing.sandbox.resources.test_clocks import wait_for_endpoints
 
 
@@ -135,6 +136,16 @@ async def checkout_pay(request: Request) -> Response:
         return JSONResponse({"error": error.body}, error.status)
 
 
+async def refund_fail(request: Request) -> Response:
+    """The bank sends a refund back that had succeeded, as banks do days later."""
+    sandbox = _sandbox(request)
+    try:
+        with sandbox.attempt():
+            return JSONResponse(public(fail_refund(sandbox, sandbox.find("refund", request.path_params["id"]))))
+    except StripeError as error:
+        return JSONResponse({"error": error.body}, error.status)
+
+
 ROUTES = [
     Route("/_sandbox/deliveries", deliveries),
     Route("/_sandbox/flush", flush, methods=["POST"]),
@@ -144,4 +155,5 @@ ROUTES = [
     Route("/_sandbox/reset", reset, methods=["POST"]),
     Route("/_sandbox/state", state),
     Route("/_sandbox/checkout/{id}/pay", checkout_pay, methods=["POST"]),
+    Route("/_sandbox/refunds/{id}/fail", refund_fail, methods=["POST"]),
 ]

@@ -6,14 +6,12 @@ from django.db import transaction
 from django.db.models import Q, Sum
 
 from billing.errors import NotRefundable
-from billing.models import Invoice, InvoiceStatus, Refund
+from billing.models import WITHOUT_EFFECT, Invoice, InvoiceStatus, Refund
 from billing.stripe.client import for_the_caller
 from billing.stripe.reversals import refund_send
 from millrace.kernel.audit import Actor, record
 from millrace.kernel.money import Money
 from millrace.kernel.tenancy import platform_scope
-
-_WITHOUT_EFFECT = ("failed", "canceled")
 
 
 @platform_scope(reason="refunds are the platform's to give")
@@ -35,7 +33,7 @@ def _request(invoice_id: UUID, amount: int, actor: Actor, reason: str, refund_id
             known = Refund.objects.select_related("invoice").filter(pk=refund_id, invoice=invoice).first()
             if known is not None:
                 return known
-        given = invoice.refunds.filter(~Q(status__in=_WITHOUT_EFFECT)).aggregate(total=Sum("amount"))["total"] or 0
+        given = invoice.refunds.filter(~Q(status__in=WITHOUT_EFFECT)).aggregate(total=Sum("amount"))["total"] or 0
         left = invoice.amount_paid - given
         if invoice.status != InvoiceStatus.PAID or not invoice.payment_intent_id:
             raise NotRefundable("Only a paid invoice can be refunded.", field="invoice")

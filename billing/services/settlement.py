@@ -73,6 +73,20 @@ def refund_post(refund: Refund, at: datetime) -> None:
     _announce("invoice.refunded", refund.invoice, refund, parts, at)
 
 
+def refund_return(refund: Refund, at: datetime) -> None:
+    """Reverse a posted refund that the bank sent back, line by line, and announce `invoice.refund_failed`; once."""
+    if refund.posted_at is None or refund.returned_at is not None:
+        return
+    given = [(line.invoice_line, line.amount) for line in refund.lines.select_related("invoice_line").order_by("id")]
+    parts = [(line, -amount) for line, amount in given]
+    _write(refund.invoice, parts, refund=refund)
+    entries = _reversal_entries(refund.invoice, parts, "refunds")
+    entries.append(_entry(refund.invoice, CLEARING, refund.amount))
+    ledger.post(key=f"refund:{refund.stripe_id}:failed", kind="invoice.refund_failed", at=at, lines=entries)
+    Refund.objects.filter(pk=refund.pk).update(returned_at=at)
+    _announce("invoice.refund_failed", refund.invoice, refund, given, at)
+
+
 def dispute_post(dispute: Dispute, at: datetime) -> None:
     """Post what the dispute's state says, each step once: money held back, given back, or lost."""
     invoice, key = dispute.invoice, f"dispute:{dispute.stripe_id}"

@@ -39,6 +39,7 @@ def handler_of(event_type: str) -> Handler | None:
         "invoice.deleted": invoicing.on_invoice_deleted,
         "refund.created": reversals.on_refund,
         "refund.updated": reversals.on_refund,
+        "refund.failed": reversals.on_refund,
         "charge.refunded": reversals.on_charge_refunded,
         "charge.dispute.created": reversals.on_dispute,
         "charge.dispute.updated": reversals.on_dispute,

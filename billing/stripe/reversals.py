@@ -4,8 +4,8 @@ from typing import Any
 
 from django.db import transaction
 
-from billing.models import Dispute, Invoice, Refund, StripeEvent
-from billing.services.settlement import dispute_post, refund_post
+from billing.models import WITHOUT_EFFECT, Dispute, Invoice, Refund, StripeEvent
+from billing.services.settlement import dispute_post, refund_post, refund_return
 from billing.stripe.client import client, once, plain
 from billing.stripe.handlers import Ignored
 from billing.stripe.invoice_mirror import invoice_sync
@@ -34,7 +34,7 @@ def on_dispute(event: StripeEvent) -> None:
 
 
 def refund_sync(stripe_id: str) -> Refund:
-    """Mirror a refund; post it when it has succeeded."""
+    """Mirror a refund; post it when it has succeeded, and reverse that when the bank sent it back later."""
     with transaction.atomic():
         mirror_lock(stripe_id)
         found = plain(client().v1.refunds.retrieve(stripe_id))
@@ -53,6 +53,8 @@ def refund_sync(stripe_id: str) -> Refund:
         if refund.status == "succeeded":
             refund.invoice = _settled(refund.invoice)
             refund_post(refund, certain(found["created"]))
+        elif refund.status in WITHOUT_EFFECT:
+            refund_return(refund, clock.now())
     return refund
 
 

@@ -16,12 +16,13 @@ class SettlementKind(models.TextChoices):
     PAID = "paid"
     REFUNDED = "refunded"
     DISPUTE_LOST = "dispute_lost"
+    REFUND_FAILED = "refund_failed"
 
 
 class SettledLine(TenantModel):
-    """One invoice line paid, refunded or lost in a dispute, as billing announced it, for a customer that a partner
-    brought. `source_id` is the invoice, the refund or the dispute; `amount` is ex tax, in minor units, and positive
-    for money that flowed back too. `sequence` is the order in which the news came, which commissions fold in.
+    """One invoice line paid, refunded, lost in a dispute, or kept because its refund failed, as billing announced it, for
+    a customer that a partner brought. `source_id` is the invoice, the refund or the dispute; `amount` is ex tax, in minor
+    units, and positive whichever way the money flowed. `sequence` is the order in which the news came, which commissions fold in.
     """
 
     PREFIX = "stl"
@@ -48,10 +49,11 @@ class SettledLine(TenantModel):
 
 
 class EntryKind(models.TextChoices):
-    """Earned, or taken back."""
+    """Earned, taken back, or given again because the refund failed."""
 
     ACCRUAL = "accrual"
     CLAW_BACK = "claw_back"
+    REINSTATEMENT = "reinstatement"
 
 
 class CommissionEntry(Model):

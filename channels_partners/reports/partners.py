@@ -41,7 +41,7 @@ def _earnings(partner: Partner, params: Params) -> list[dict]:
     ).values("currency")
     rows = entries.annotate(
         accrued=Sum("amount", filter=Q(kind=EntryKind.ACCRUAL), default=0),
-        clawed_back=Sum("amount", filter=Q(kind=EntryKind.CLAW_BACK), default=0),
+        clawed_back=Sum("amount", filter=~Q(kind=EntryKind.ACCRUAL), default=0),
     )
     return [
         {"currency": row["currency"], "accrued": row["accrued"], "clawed_back": -row["clawed_back"]}

@@ -61,6 +61,6 @@ def earnings_series(partner: Partner, start: datetime, end: datetime, *, currenc
     for first, last in steps(start, end, days):
         here = [(kind, amount) for at, kind, amount in entries if first <= at < last]
         accrued = sum(amount for kind, amount in here if kind == EntryKind.ACCRUAL)
-        clawed_back = -sum(amount for kind, amount in here if kind == EntryKind.CLAW_BACK)
+        clawed_back = -sum(amount for kind, amount in here if kind != EntryKind.ACCRUAL)
         points.append({"at": first, "accrued": accrued, "clawed_back": clawed_back, "net": accrued - clawed_back})
     return points

@@ -3,6 +3,7 @@
 from datetime import UTC, datetime, timedelta
 
 from accounts.models import Tenant
+from billing import reconcile
 from billing.models import InvoiceLine, UsageEvent
 from billing.services.refunds import refund_create
 from billing.services.usage import usage_record
@@ -67,6 +68,33 @@ def test_refund_goes_back_over_the_lines_once(world: World, tenant: Tenant) -> N
     assert balances("refunds:subscription", "refunds:usage", "stripe:clearing") == [29_900, 1_800, 29_900]
     with platform_scope(reason="test"):
         assert OutboxEvent.objects.filter(topic="invoice.refunded").count() == 2
+
+
+def test_a_refund_that_the_bank_sends_back_is_reversed_once_and_can_be_given_again(
+    world: World, tenant: Tenant
+) -> None:
+    world.account(tenant)
+    world.subscribe(tenant, "starter")
+    (invoice,) = world.invoices(tenant)
+    refund = refund_create(invoice_id=invoice.pk, amount=9_967, actor=SYSTEM, reason="goodwill")
+    world.deliver()
+    assert balances("refunds:subscription", "stripe:clearing") == [9_967, 29_900 - 9_967]
+
+    world.server.control(f"refunds/{refund.stripe_id}/fail", {})
+    events = world.fresh_events()
+    for event in [*events, *reversed(events)]:
+        world.post(event)
+    world.process()
+
+    assert balances("refunds:subscription", "stripe:clearing") == [0, 29_900]
+    with platform_scope(reason="test"):
+        refund.refresh_from_db()
+        assert (refund.status, refund.returned_at) == ("failed", world.now)
+        assert OutboxEvent.objects.filter(topic="invoice.refund_failed").count() == 1
+        assert [one.differences for one in (reconcile.r3(), reconcile.r4())] == [[], []]
+    refund_create(invoice_id=invoice.pk, amount=29_900, actor=SYSTEM, reason="all of it, to another card")
+    world.deliver()
+    assert balances("refunds:subscription", "stripe:clearing") == [29_900, 0]
 
 
 def test_c1_a_lost_dispute_takes_the_money_back(world: World, tenant: Tenant) -> None:

@@ -26,6 +26,11 @@ def back(line: Settled, amount: int, kind: str = "refunded") -> Settled:
     return Settled(kind, uuid4(), line.invoice_id, line.line_id, amount, line.currency, AT + timedelta(days=9))
 
 
+def sent_back(refund: Settled) -> Settled:
+    """The bank's news, later, that a refund could not be paid out."""
+    return replace(refund, kind="refund_failed", at=refund.at + timedelta(days=5))
+
+
 def amounts(terms: Terms, settled: list[Settled]) -> list[int]:
     return [entry.amount for entry in entries_of(terms, settled)]
 
@@ -156,19 +161,40 @@ def test_c1_c3_a_full_refund_leaves_nothing_even_with_credit_on_the_invoice(
 
 @given(
     lines=st.lists(st.integers(-500, 10_000), min_size=1, max_size=5),
-    refunds=st.lists(st.tuples(st.integers(0, 4), st.integers(0, 12_000)), max_size=6),
+    refunds=st.lists(st.tuples(st.integers(0, 4), st.integers(0, 12_000), st.booleans()), max_size=6),
     cap=st.none() | st.integers(1, 5_000),
 )
-def test_what_is_written_never_has_to_change(lines: list[int], refunds: list[tuple[int, int]], cap: int | None) -> None:
+def test_what_is_written_never_has_to_change(
+    lines: list[int], refunds: list[tuple[int, int, bool]], cap: int | None
+) -> None:
     terms = Terms("percent", rate=Decimal("0.2"), cap={"CNY": cap} if cap else None)
     invoice = paid(*lines)
-    settled = invoice + [back(invoice[index % len(lines)], amount) for index, amount in refunds]
+    went = [(back(invoice[index % len(lines)], amount), failed) for index, amount, failed in refunds]
+    settled = invoice + [refund for refund, _ in went] + [sent_back(refund) for refund, failed in went if failed]
     whole = entries_of(terms, settled)
 
     for length in range(len(lines), len(settled) + 1):
         part = entries_of(terms, settled[:length])
         assert whole[: len(part)] == part
         assert 0 <= sum(entry.amount for entry in part) <= (cap or 10**9)
+
+
+@given(base=st.integers(1, 10**9), shares=st.lists(st.integers(0, 100), min_size=1, max_size=5))
+def test_refunds_that_all_fail_leave_the_commission_as_it_was(base: int, shares: list[int]) -> None:
+    invoice = paid(base)
+    refunds = [back(invoice[0], base * share // 100) for share in shares]
+
+    entries = entries_of(TWENTY, invoice + refunds + [sent_back(one) for one in refunds])
+
+    assert sum(entry.amount for entry in entries) == sum(amounts(TWENTY, invoice))
+
+
+def test_a_reinstatement_stays_within_the_cap() -> None:
+    terms = Terms("percent", rate=Decimal("0.2"), cap={"CNY": 100})
+    first, second = paid(500), paid(500)
+    refund = back(first[0], 500)
+
+    assert amounts(terms, [*first, refund, *second, sent_back(refund)]) == [100, -100, 100]
 
 
 def test_credit_lowers_the_base_and_lines_without_commission_earn_nothing() -> None:

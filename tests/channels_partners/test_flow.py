@@ -88,6 +88,19 @@ def test_c1_a_lost_dispute_returns_the_commission(world: World) -> None:
     assert differences() == []
 
 
+def test_a_refund_that_the_bank_sends_back_is_owed_to_the_partner_again(world: World, customer: Attribution) -> None:
+    (invoice,) = world.invoices(customer.tenant)
+    with clock.frozen(world.now):
+        refund = refund_create(invoice_id=invoice.pk, amount=9_967, actor=SYSTEM, reason="test")
+    world.deliver()
+    world.server.control(f"refunds/{refund.stripe_id}/fail", {})
+    world.deliver()
+
+    earned, taken, given = amounts_of(customer)
+    assert (earned > 0, given) == (True, -taken)
+    assert differences() == []
+
+
 def test_r5_names_a_commission_that_the_terms_do_not_give(real_db: None, world: World, customer: Attribution) -> None:
     tamper("channels_partners_commissionentry", "UPDATE channels_partners_commissionentry SET amount = amount + 1")
 

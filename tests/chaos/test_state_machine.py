@@ -1,8 +1,8 @@
 """Whatever happens in whatever order, the books agree.
 
 A machine draws what a customer, Stripe, the workers and misfortune do: usage, jobs, a worker killed in the middle,
-months that pass, events doubled, late and out of order, refunds. At the end everything that is under way arrives, and
-every invariant must hold.
+months that pass, events doubled, late and out of order, refunds and refunds that fail. At the end everything that is
+under way arrives, and every invariant must hold.
 """
 
 import random
@@ -16,7 +16,7 @@ from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule, run_state_machine_as_test
 
-from billing.models import Invoice
+from billing.models import Invoice, Refund
 from billing.services.refunds import refund_create
 from billing.services.usage import usage_record
 from channels_partners.services.links import code_create
@@ -119,11 +119,20 @@ class Month(RuleBasedStateMachine):
         """Part of a paid invoice is given back, if there is one with something left."""
         with platform_scope(reason="test"):
             paid = list(Invoice.objects.filter(tenant=self.tenant, status="paid", total__gt=0))
-            left = [one for one in paid if not one.refunds.exists()]
+            left = [one for one in paid if not one.refunds.exclude(status="failed").exists()]
         if left:
             with clock.frozen(self.world.now):
                 amount = max(1, left[0].total * share // 100)
                 refund_create(invoice_id=left[0].pk, amount=amount, actor=SYSTEM, reason="test")
+            self.world.deliver(random.Random(chaos))
+
+    @rule(chaos=st.integers(0, 2**32))
+    def bank_sends_a_refund_back(self, chaos: int) -> None:
+        """A refund that had succeeded fails after all, if there is one."""
+        with platform_scope(reason="test"):
+            given = Refund.objects.filter(tenant=self.tenant, status="succeeded").first()
+        if given is not None:
+            self.world.server.control(f"refunds/{given.stripe_id}/fail", {})
             self.world.deliver(random.Random(chaos))
 
     def _run(self) -> None:

@@ -1,4 +1,4 @@
-"""Refunds, whole or in part."""
+"""Refunds, whole or in part, and those that the bank sends back later."""
 
 from billing.sandbox.api import call
 from billing.sandbox.core import Sandbox
@@ -45,15 +45,37 @@ def refund_charge(sandbox: Sandbox, charge: Obj, amount: int | None, params: Obj
     merge_metadata(refund, params)
     refund["balance_transaction"] = book(sandbox, -amount, charge["currency"], "refund", refund["id"], now)["id"]
     sandbox.save(refund)
+    previous = _count(sandbox, charge, amount)
+    sandbox.emit("refund.created", refund, created=now)
+    sandbox.emit("charge.refunded", charge, previous)
+    return refund
+
+
+def fail_refund(sandbox: Sandbox, refund: Obj) -> Obj:
+    """The bank could not pay it out after all (a closed account): the money is back with the merchant."""
+    if refund["status"] != "succeeded":
+        raise refused(f"Refund {refund['id']} is {refund['status']}.")
+    charge = sandbox.find("charge", refund["charge"])
+    now = sandbox.now_of(charge)
+    row = book(sandbox, refund["amount"], refund["currency"], "refund_failure", refund["id"], now)
+    refund |= {"status": "failed", "failure_reason": "expired_or_canceled_card"}
+    refund["failure_balance_transaction"] = row["id"]
+    sandbox.save(refund)
+    _count(sandbox, charge, -refund["amount"])
+    sandbox.emit("refund.updated", refund, {"status": "succeeded"})
+    sandbox.emit("refund.failed", refund, created=now)
+    return refund
+
+
+def _count(sandbox: Sandbox, charge: Obj, amount: int) -> Obj:
+    """Bring the charge's own account of its refunds up to date; what it said before."""
     previous = {"amount_refunded": charge["amount_refunded"], "refunded": charge["refunded"]}
     charge["amount_refunded"] += amount
     charge["refunded"] = charge["amount_refunded"] == charge["amount_captured"]
     rows = sandbox.store.by("refund", "charge", charge["id"])
     charge["refunds"] = charge["refunds"] | {"data": [public(row) for row in reversed(rows)][:10]}
     sandbox.save(charge)
-    sandbox.emit("refund.created", refund, created=now)
-    sandbox.emit("charge.refunded", charge, previous)
-    return refund
+    return previous
 
 
 @call("GET", "refunds", "RefundListParams")
