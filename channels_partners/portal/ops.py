@@ -45,6 +45,7 @@ def overview(request: HttpRequest) -> HttpResponse:
     with platform_scope(reason="what waits for a decision"):
         waiting = selectors.attributions(status=AttributionStatus.HELD).count()
     step = max(1, ceil((params.end - params.start) / timedelta(days=_POINTS)))
+    charts = [_paying_chart(params, step), *[_revenue_chart(params, row["currency"], step) for row in totals]]
     values = {
         "params": params,
         "last": params.end - timedelta(microseconds=1),
@@ -55,7 +56,7 @@ def overview(request: HttpRequest) -> HttpResponse:
         "waiting": waiting,
         "query": Params(params.start, params.end, "channel").query(),
         "total_query": Params(params.start, params.end, "total").query(),
-        "charts": [_paying_chart(params, step), *[_revenue_chart(params, row["currency"], step) for row in totals]],
+        "charts": [one for one in charts if one.rows],  # an empty one shows axes of nothing
     }
     return render(request, "channels_partners/ops.html", values)
 

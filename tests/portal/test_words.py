@@ -59,3 +59,19 @@ def test_curl_line_is_whole() -> None:
     assert line.startswith("curl -X POST")
     assert "Idempotency-Key" in line
     assert "$MILLRACE_KEY" in line
+
+
+@pytest.mark.parametrize(("name", "shown"), [("new_paying", "New paying"), ("mrr", "MRR"), ("name", "Name")])
+def test_heading(name: str, shown: str) -> None:
+    assert words.heading(name) == shown
+
+
+def test_formula_marks_parameters_and_escapes_the_rest() -> None:
+    assert words.formula("paying_users < 1 at `to`") == "paying users &lt; 1 at <code>to</code>"
+
+
+@pytest.mark.parametrize(("value", "shown"), [
+    (None, "–"), (False, "no"), ({"amount": 100, "currency": "EUR"}, "EUR 1.00"), (["a"], '["a"]'), ("<b>", "<b>"),
+])  # fmt: skip
+def test_told(value: object, shown: str) -> None:
+    assert plain(words.told(value)) == shown or words.told(value) == shown

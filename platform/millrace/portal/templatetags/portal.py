@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 from django import template
 from django.conf import settings
 from django.forms import BoundField
-from django.utils.html import format_html
+from django.utils.html import conditional_escape, format_html
 from django.utils.safestring import SafeString, mark_safe
 
 from millrace.kernel.ids import typeid
@@ -19,6 +19,7 @@ from millrace.portal import charts, meters, origins
 
 register = template.Library()
 _NBSP = "\u00a0"
+_ACRONYMS = {"mrr", "arpa", "grr", "nrr", "ltv", "cac", "csat", "nps"}
 # How a state reads at a glance; what is not named here is shown plainly.
 _TONES = {
     "good": {"active", "succeeded", "paid", "valid", "champion", "accepted", "verified", "delivered", "bound", "released"},
@@ -137,6 +138,34 @@ def identifier(value: Any) -> SafeString | str:
 def plain(value: Any) -> str:
     """`past_due` as `past due`."""
     return str(value).replace("_", " ")
+
+
+@register.filter
+def heading(name: str) -> str:
+    """A column's name over its column: `new_paying` as `New paying`, `mrr` as `MRR`."""
+    return name.upper() if name in _ACRONYMS else plain(name)[:1].upper() + plain(name)[1:]
+
+
+@register.filter
+def formula(text: str) -> SafeString | str:
+    """A definition as the API words it, with other columns' names readable and parameters set as code."""
+    parts = plain(text).split("`")
+    marked = [
+        format_html("<code>{}</code>", part) if at % 2 else conditional_escape(part) for at, part in enumerate(parts)
+    ]
+    return mark_safe("".join(marked))  # noqa: S308 - every part is escaped
+
+
+@register.filter
+def told(value: Any) -> SafeString | str:
+    """A value of an audit entry's data, for people."""
+    if value is None or value == "":
+        return "–"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, dict) and value.keys() == {"amount", "currency"}:
+        return money(value)
+    return json.dumps(value, ensure_ascii=False) if isinstance(value, dict | list) else str(value)
 
 
 @register.simple_tag
