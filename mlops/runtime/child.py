@@ -9,6 +9,7 @@ import os
 import signal
 import sys
 import traceback
+from dataclasses import asdict
 from pathlib import Path
 from types import FrameType
 
@@ -43,15 +44,17 @@ def enter(workdir: Path) -> tuple[JobSpec, EventWriter, StopRequest]:
     control = json.loads((workdir / "control.json").read_text(encoding="utf-8"))
     isolation.die_with_parent(control["parent_pid"])
     isolation.refuse_new_privileges()
-    network = isolation.leave_network()
     events = EventWriter(control["event_fd"])
     try:
         spec = JobSpec.read(workdir / "spec.json")
     except (ValueError, TypeError, OSError) as wrong:
         events.send("error", code="spec_invalid", message=str(wrong))
         raise SpecInvalid(str(wrong)) from wrong
+    given = [path for path in (spec.dataset, spec.resume, spec.weights) if path]
+    walls = isolation.raise_walls(workdir=str(workdir), readable=given, user=control["user"], device=spec.device)
+    isolation.die_with_parent(control["parent_pid"])  # the kernel forgets it with a change of user
     isolation.apply_limits(ProcessLimits(**control["limits"]), device=spec.device)
-    events.send("started", pid=os.getpid(), network=network, device=spec.device)
+    events.send("started", pid=os.getpid(), device=spec.device, weaknesses=walls.weaknesses, **asdict(walls))
     return spec, events, stop
 
 

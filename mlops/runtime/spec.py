@@ -83,7 +83,8 @@ class ProcessLimits:
 
     `memory_bytes` is resident memory of the whole process group, watched by the supervisor; it also sets RLIMIT_DATA
     where the device is the CPU (CUDA maps far more than it uses). `grace_seconds` is how long a run that is told to
-    stop may take to write its checkpoint. `nproc` counts all of the user's processes: only for a user of its own.
+    stop may take to write its checkpoint. `nproc` counts all of the user's processes: only for a user of its own. `user` is
+    who the process becomes where its supervisor is root; 0 leaves it root.
     """
 
     memory_bytes: int | None = None
@@ -94,6 +95,7 @@ class ProcessLimits:
     file_bytes: int | None = 16 * 1024**3
     log_bytes: int = 256 * 1024
     grace_seconds: float = 20.0
+    user: int = 65534
 
 
 @dataclass(frozen=True)

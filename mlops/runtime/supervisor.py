@@ -21,6 +21,7 @@ from typing import Any
 
 from mlops.runtime.channel import BoundedLog, EventReader, ProtocolInvalid
 from mlops.runtime.isolation import child_environment
+from mlops.runtime.privileges import hand_over
 from mlops.runtime.processes import (
     ProcessIdentity,
     group_resident_bytes,
@@ -152,8 +153,12 @@ class _Supervision:
         self.spec.write(self.workdir / "spec.json")
         events, events_end = os.pipe()
         output, output_end = os.pipe()
-        control = {"event_fd": events_end, "parent_pid": os.getpid(), "limits": asdict(self.limits)}
+        # Only root can become somebody else, and needs to.
+        user = self.limits.user if os.geteuid() == 0 and self.limits.user else None
+        control = {"event_fd": events_end, "parent_pid": os.getpid(), "user": user, "limits": asdict(self.limits)}
         (self.workdir / "control.json").write_text(json.dumps(control), encoding="utf-8")
+        if user is not None:
+            hand_over(self.workdir, user)
         environment = child_environment(
             source_root=str(SOURCE_ROOT), workdir=str(self.workdir), device_env=self.device_env
         )

@@ -10,6 +10,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
+from django.conf import settings
 from django.db import InterfaceError, OperationalError, connection, transaction
 
 from millrace.kernel import storage
@@ -96,7 +97,9 @@ class JobRun:
 
     def _limits(self) -> ProcessLimits:
         left_ms = max(policy.SHORTEST_JOB_MS // 2, self.job.limit_ms - self.job.billed_ms - _STOP_SPARE_MS)
-        return ProcessLimits(memory_bytes=policy.job_memory_bytes(), wall_seconds=left_ms / 1000)
+        return ProcessLimits(
+            memory_bytes=policy.job_memory_bytes(), wall_seconds=left_ms / 1000, user=settings.JOB_USER
+        )
 
     # -- what the supervisor tells -----------------------------------------------------------------------------------
 
@@ -111,6 +114,8 @@ class JobRun:
             self._progress = event.data
             self._lines = [line for line in self._lines if line[0] != "progress"] + [("progress", event.data)]
         elif event.kind in _TOLD:
+            for weakness in event.data.pop("weaknesses", ()):
+                warn_once(weakness)
             self._lines.append((event.kind, event.data))
 
     def _segment(self, data: dict[str, Any]) -> None:
@@ -165,10 +170,10 @@ class JobRun:
             result["code_version"] = code_version()
             out = self.folder / "out"
             if self.job.kind == JobKind.TRAIN:
-                artifacts["weights"] = keep_file(out / result["weights"], ".safetensors")
-                card = (out / result["card"]).read_text(encoding="utf-8")
+                artifacts["weights"] = keep_file(_inside(out, result["weights"]), ".safetensors")
+                card = _inside(out, result["card"]).read_text(encoding="utf-8")
             if self.job.kind == JobKind.BATCH_PREDICT:
-                artifacts["predictions"] = keep_file(out / result["predictions"], ".jsonl")
+                artifacts["predictions"] = keep_file(_inside(out, result["predictions"]), ".jsonl")
         ending = Ending(
             succeeded=outcome.state == "succeeded",
             code=outcome.code,
@@ -207,9 +212,23 @@ class JobRun:
                 time.sleep(0.5)
 
 
+@cache
+def warn_once(weakness: str) -> None:
+    """Tell the operator what this machine cannot hold a job by; the job's own events say it for each run."""
+    logger.warning("a job's walls are weaker than they could be: %s", weakness)
+
+
 def _append(held: dict[str, Any], lines: list[tuple[str, dict[str, Any]]]) -> None:
     with transaction.atomic():
         events_append(job_held(held["job_id"], held["epoch"]), lines)
+
+
+def _inside(folder: Path, name: str) -> Path:
+    """The file of that name. The supervisor may read more than its job, and must not read it on the job's word."""
+    path = (folder / name).resolve()
+    if not path.is_relative_to(folder.resolve()):
+        raise ValueError(f"{name!r} does not lie in the job's output")
+    return path
 
 
 def keep_file(path: Path, suffix: str) -> Artifact:

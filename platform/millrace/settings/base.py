@@ -174,6 +174,8 @@ JOB_LEASE_SECONDS = env.integer("JOB_LEASE_SECONDS", 30, minimum=1)
 JOB_CHECKPOINT_SECONDS = env.integer("JOB_CHECKPOINT_SECONDS", 30, minimum=1)
 # The memory a job may take, in bytes; 0 gives it seven eighths of the machine's.
 JOB_MEMORY_BYTES = env.integer("JOB_MEMORY_BYTES", 0)
+# Who a job's process becomes where the worker runs as root: a user without rights, by default nobody.
+JOB_USER = env.integer("MILLRACE_JOB_UID", 65534, minimum=1)
 PUBLIC_BASE_URL = env.text("PUBLIC_BASE_URL", "http://127.0.0.1:8000")
 
 # The business clock may be moved only where this is on (development, tests, the demo).
