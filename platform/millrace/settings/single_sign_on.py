@@ -7,7 +7,7 @@ from django.core.exceptions import ImproperlyConfigured
 from millrace.settings import env
 
 # Stands in the callback's address, which is registered at the provider: never change it.
-PROVIDER_ID = "sso"
+_PROVIDER_ID = "sso"
 _LOOPBACK = {"127.0.0.1", "::1", "localhost"}
 
 
@@ -38,7 +38,7 @@ def _is_loopback(scheme: str, host: str | None) -> bool:
 
 def _app(server: str) -> dict:
     return {
-        "provider_id": PROVIDER_ID,
+        "provider_id": _PROVIDER_ID,
         "name": env.text("OIDC_NAME", "single sign-on"),
         "client_id": env.text("OIDC_CLIENT_ID"),
         "secret": env.text("OIDC_CLIENT_SECRET"),
