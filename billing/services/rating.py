@@ -1,7 +1,8 @@
 """Rating: which usage an invoice bills, at which price, on which lines. Local arithmetic and one transaction.
 
 An event is billed by being linked to a line, once. Whatever is not linked yet and lies before the period's end is
-taken: so usage that came late, or whose invoice was finalised without us, goes onto the next one and is never lost.
+taken: so usage that came late goes onto the next one and is never lost. A period whose invoice was finalised without
+us is rated with the next one, as the period of its own that it was: with its allowances, fixed parts and minimum.
 """
 
 from dataclasses import dataclass
@@ -12,10 +13,19 @@ from uuid import UUID
 
 from dateutil.relativedelta import relativedelta
 from django.db import connection, transaction
-from django.db.models import Q, QuerySet
+from django.db.models import F, Max, Q, QuerySet
 
 from billing import pricing
-from billing.models import Invoice, InvoiceLine, LineKind, PriceVersion, Subscription, TenantBilling, UsageEvent
+from billing.models import (
+    Invoice,
+    InvoiceLine,
+    InvoiceStatus,
+    LineKind,
+    PriceVersion,
+    Subscription,
+    TenantBilling,
+    UsageEvent,
+)
 from billing.selectors.spending import components_of
 from millrace.kernel import clock
 from millrace.kernel.ids import uuid7
@@ -46,8 +56,15 @@ def invoice_rate(*, invoice_id: UUID, whole_end: datetime | None = None) -> list
             twin = Invoice.objects.filter(
                 subscription=invoice.subscription, period_end=invoice.period_end, rated_at__isnull=False
             ).exists()
-            for number, segment in enumerate(_segments(invoice, invoice.subscription, whole_end)):
-                _rate_segment(invoice, segment, carries=number == 0, only_usage=twin)
+            segments = [
+                (segment, False)
+                for start, end in _missed(invoice, invoice.subscription)
+                for segment in _segments(invoice.subscription, start, end)
+            ]
+            own = _segments(invoice.subscription, invoice.period_start, invoice.period_end, whole_end)
+            segments += [(segment, twin) for segment in own]
+            for number, (segment, only_usage) in enumerate(segments):
+                _rate_segment(invoice, segment, carries=number == 0, only_usage=only_usage)
             locked.rated_at = clock.now()
             locked.save(update_fields=["rated_at"])
         return list(locked.lines.filter(kind__in=_OURS).order_by("id"))
@@ -75,8 +92,18 @@ _SECOND = timedelta(seconds=1)
 _OURS = (LineKind.USAGE, LineKind.FLAT, LineKind.TRUE_UP)
 
 
-def _segments(invoice: Invoice, subscription: Subscription, whole_end: datetime | None) -> list[Segment]:
-    start, end = invoice.period_start, invoice.period_end
+def _missed(invoice: Invoice, subscription: Subscription) -> list[tuple[datetime, datetime]]:
+    """Periods since the last rated one whose invoices left the draft before we could rate them, oldest first."""
+    earlier = Invoice.objects.filter(subscription=subscription, period_end__lte=invoice.period_start)
+    earlier = earlier.exclude(status__in=(InvoiceStatus.DRAFT, InvoiceStatus.DELETED))
+    rated = earlier.filter(rated_at__isnull=False).aggregate(end=Max("period_end"))["end"] or subscription.started_at
+    missed = earlier.filter(rated_at__isnull=True, period_start__gte=rated, period_end__gt=F("period_start"))
+    return list(missed.order_by("period_end").values_list("period_start", "period_end").distinct())
+
+
+def _segments(
+    subscription: Subscription, start: datetime, end: datetime, whole_end: datetime | None = None
+) -> list[Segment]:
     phases = list(subscription.phases.select_related("price_version__plan").order_by("starts_at"))
     whole = _whole_seconds(phases[0].price_version, subscription, start, end, whole_end)
     in_trial = subscription.trial_end is not None and end <= subscription.trial_end

@@ -4,6 +4,8 @@ from decimal import Decimal
 from fractions import Fraction
 from typing import Any
 
+import stripe
+
 from billing import pricing
 from billing.models import BillingAccount, Plan, PriceVersion
 from billing.stripe.client import client, is_missing, once
@@ -16,7 +18,7 @@ def product_ensure(plan: Plan) -> str:
     ident = f"millrace_{plan.code}"
     try:
         found = client().v1.products.retrieve(ident)
-    except Exception as error:
+    except stripe.InvalidRequestError as error:
         if not is_missing(error):
             raise
         params: Any = {"id": ident, "name": plan.name, "metadata": {"plan_id": str(plan.pk), "code": plan.code}}

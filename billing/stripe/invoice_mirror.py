@@ -158,14 +158,17 @@ def _mirror_lines(invoice: Invoice, found: dict[str, Any], lines: list[dict[str,
 
 
 def _release_missing(invoice: Invoice, ours: dict[UUID, InvoiceLine], there: set[UUID | None]) -> None:
-    """It was finalised before all our lines stood on it: their usage goes onto the next invoice."""
+    """Somebody finalised it before all our lines stood on it: their usage goes onto the next invoice, and if none of them
+    got there, so does the whole period, minimum and all."""
     missing = [line.pk for line in ours.values() if line.amount and line.pk not in there]
-    if missing:
-        logger.error(
-            "%s was finalised without %d of our lines; they wait for the next", invoice.stripe_id, len(missing)
-        )
-        UsageEvent.objects.filter(invoice_line__in=missing).update(invoice_line=None)
-        invoice.lines.filter(pk__in=missing).delete()
+    if not missing:
+        return
+    logger.error("%s was finalised without %d of our lines; they wait for the next", invoice.stripe_id, len(missing))
+    if not ours.keys() & there:
+        invoice.rated_at = None
+        missing = list(ours)
+    UsageEvent.objects.filter(invoice_line__in=missing).update(invoice_line=None)
+    invoice.lines.filter(pk__in=missing).delete()
 
 
 def _describe(line: InvoiceLine, invoice: Invoice, entry: dict[str, Any]) -> None:

@@ -59,6 +59,26 @@ def test_a_calendar_plan_charges_usage_from_day_one_and_its_minimum_at_the_ancho
     assert differences() == []
 
 
+def test_m16_a_period_whose_invoice_went_out_without_us_is_charged_in_full_on_the_next(
+    world: World, tenant: Tenant
+) -> None:
+    world.account(tenant)
+    world.subscribe(tenant, "studio")
+    use(tenant, "gpu_ms", 3_600_000, START + timedelta(minutes=5))
+    world.advance(datetime(2026, 1, 28, 3, tzinfo=UTC))  # our door was closed: Stripe finalised it after an hour
+    use(tenant, "gpu_ms", 7_200_000, datetime(2026, 2, 3, tzinfo=UTC))
+
+    world.advance(datetime(2026, 2, 28, 0, 1, tzinfo=UTC))
+
+    january, february = [one for one in world.invoices(tenant) if one.billing_reason == "subscription_cycle"]
+    assert lines(january) == {"subscription": 0}
+    assert lines(february) == {"subscription": 0, "gpu_ms": 1_800 + 3_600, "true_up": 148_200 + 146_400}
+    with platform_scope(reason="test"):
+        starts = february.lines.filter(kind="true_up").order_by("period_start").values_list("period_start", flat=True)
+        assert list(starts) == [START, january.period_end]
+    assert differences() == []
+
+
 def test_usage_before_the_subscription_is_free_and_stays_so(world: World, tenant: Tenant) -> None:
     world.account(tenant)
     use(tenant, "cpu_ms", 1_000_000, START - timedelta(days=1))
@@ -260,6 +280,29 @@ def test_m13_a_crash_between_any_two_steps_bills_once(
     assert world.unhandled() == []
     _, second = world.invoices(tenant)
     assert (second.status, second.total, second.hold_reason) == ("paid", 29_900 + 3 * 1_800, "")
+    assert differences() == []
+
+
+def test_m16_a_draft_that_somebody_finalised_at_stripe_before_our_lines_moves_to_the_next(
+    world: World, tenant: Tenant, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.account(tenant)
+    world.subscribe(tenant, "studio")
+    use(tenant, "gpu_ms", 3_600_000, START + timedelta(minutes=5))
+    crash_at("rate", monkeypatch)
+    world.advance(datetime(2026, 1, 28, 0, 1, tzinfo=UTC))
+    monkeypatch.undo()
+    draft = next(one for one in world.invoices(tenant) if one.status == "draft")
+    client().v1.invoices.finalize_invoice(draft.stripe_id)
+    world.now += timedelta(minutes=10)
+    world.deliver()
+    assert differences() == []
+
+    world.advance(datetime(2026, 2, 28, 0, 1, tzinfo=UTC))
+
+    january, february = [one for one in world.invoices(tenant) if one.billing_reason == "subscription_cycle"]
+    assert (january.status, lines(january)) == ("paid", {"subscription": 0})
+    assert lines(february) == {"subscription": 0, "gpu_ms": 1_800, "true_up": 148_200 + 150_000}
     assert differences() == []
 
 
