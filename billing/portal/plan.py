@@ -8,9 +8,9 @@ from django.shortcuts import redirect, render
 from django.views.decorators.http import require_POST, require_safe
 
 from accounts.portal.guard import page
-from billing.errors import BillingMissing
+from billing.portal.account import with_standing
 from billing.portal.words import feature_label, price_words, quantity_words
-from billing.selectors import entitlements, plans_for_sale, standing
+from billing.selectors import Standing, entitlements, plans_for_sale, standing
 from billing.services.accounts import spend_limit_set
 from millrace.kernel.errors import Invalid
 from millrace.kernel.money import Money, exponent, to_minor
@@ -32,13 +32,10 @@ class LimitForm(forms.Form):
 
 @require_safe
 @page("billing.read")
-def index(request: HttpRequest) -> HttpResponse:
+@with_standing
+def index(request: HttpRequest, stand: Standing) -> HttpResponse:
     """What the organisation is on, what else there is, and its spend limit."""
     tenant_id = request.caller.tenant_id  # type: ignore[attr-defined]
-    try:
-        stand = standing(tenant_id)
-    except BillingMissing:
-        return render(request, "billing/no_account.html")
     limit = stand.billing.spend_limit
     shown = "" if limit is None else f"{Decimal(limit).scaleb(-exponent(stand.currency)):f}"
     own = stand.account.owner_tenant_id == tenant_id

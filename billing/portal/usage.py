@@ -8,8 +8,8 @@ from django.views.decorators.http import require_safe
 
 from accounts.portal.guard import page
 from billing import pricing
-from billing.errors import BillingMissing
-from billing.selectors import Standing, open_quantities, standing, usage_by
+from billing.portal.account import with_standing
+from billing.selectors import Standing, open_quantities, usage_by
 from billing.selectors.spending import components_of, reserved
 from millrace.kernel import clock
 from millrace.kernel.errors import Invalid
@@ -22,13 +22,10 @@ _LONGEST = timedelta(days=400)
 
 @require_safe
 @page("usage.read")
-def index(request: HttpRequest) -> HttpResponse:
+@with_standing
+def index(request: HttpRequest, stand: Standing) -> HttpResponse:
     """The period's usage: its cost, each meter by day, and the jobs and models behind it."""
     tenant_id = request.caller.tenant_id  # type: ignore[attr-defined]
-    try:
-        stand = standing(tenant_id)
-    except BillingMissing:
-        return render(request, "billing/no_account.html")
     first, last = _period(request, stand)
     start, end = _midnight(first), _midnight(last + timedelta(days=1))
     used = list(usage_by(tenant_id, "meter", start, end))
