@@ -7,6 +7,7 @@ from millrace.kernel.errors import Conflict, Forbidden, Invalid, Problem
 
 __all__ = [
     "AlreadyMember",
+    "HasTenant",
     "InvitationInvalid",
     "LastOwner",
     "MailUnavailable",
@@ -30,6 +31,13 @@ class OwnerNeeded(Forbidden):
 
     code = "owner_needed"
     title = "Only an owner may do this"
+
+
+class HasTenant(Conflict):
+    """Only who belongs to no organisation founds one besides signing up."""
+
+    code = "has_tenant"
+    title = "You belong to an organisation already"
 
 
 class AlreadyMember(Conflict):

@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from accounts.portal import keys, people, views
+from accounts.portal import founding, keys, people, views
 from millrace.portal import navigation
 from millrace.portal.navigation import Entry
 
@@ -10,6 +10,7 @@ urlpatterns = [
     path("", views.home, name="home"),
     path("invitations/<str:token>", views.invitation, name="invitation"),
     path("tenant/switch", views.tenant_switch, name="tenant_switch"),
+    path("tenant/new", founding.found, name="tenant_new"),
     path("members/", people.members, name="accounts_members"),
     path("members/<str:member_id>/role", people.set_role, name="accounts_member_role"),
     path("members/<str:member_id>/remove", people.remove, name="accounts_member_remove"),

@@ -26,7 +26,7 @@ def home(request: HttpRequest) -> HttpResponse:
     if caller is None:
         return render(request, "accounts/front.html")
     if caller.tenant is None:
-        return redirect("/ops/") if caller.is_staff else render(request, "accounts/nowhere.html")
+        return redirect("/ops/" if caller.is_staff else "tenant_new")
     return render(request, "accounts/overview.html", {"panels": panels.rendered(request)})
 
 

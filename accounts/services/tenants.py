@@ -7,10 +7,11 @@ from django.conf import settings
 from django.db import transaction
 from django.utils.text import slugify
 
-from accounts.errors import TenantStateRefused
+from accounts.errors import HasTenant, TenantStateRefused
 from accounts.models import Membership, Tenant, TenantKind, TenantState, User
 from accounts.roles import Role
 from accounts.secrets import new_token
+from accounts.selectors import memberships_of
 from millrace.kernel import clock, outbox
 from millrace.kernel.audit import Actor, record
 from millrace.kernel.tenancy import platform_scope
@@ -55,6 +56,18 @@ def tenant_create(
             transaction.on_commit(partial(outbox.drain, tenant_id=tenant.pk), robust=True)
         record(actor=actor, action="tenant.create", target=tenant, tenant_id=tenant.pk, data={"name": name})
     return tenant
+
+
+def tenant_found(*, user: User, name: str, actor: Actor, signup_context: dict | None = None) -> Tenant:
+    """A new organisation for a person who has none: whoever left the last one, or saw it closed.
+
+    The person's row is locked meanwhile, so that a form sent twice founds one. Raises HasTenant for everybody else.
+    """
+    with transaction.atomic():
+        locked = User.objects.select_for_update().get(pk=user.pk)
+        if memberships_of(locked):
+            raise HasTenant("You belong to an organisation already.")
+        return tenant_create(name=name, owner=locked, actor=actor, signup_context=signup_context)
 
 
 def tenant_rename(*, tenant: Tenant, name: str, actor: Actor) -> Tenant:

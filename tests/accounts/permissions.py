@@ -56,6 +56,8 @@ ROWS = [
     Row("GET", "/invitations/{token}", "public"),
     Row("POST", "/invitations/{token}", "logged_in"),
     Row("POST", "/tenant/switch", "logged_in"),
+    Row("GET", "/tenant/new", "logged_in"),
+    Row("POST", "/tenant/new", "logged_in"),
     Row("GET", "/dev/mail/", "public"),
     Row("GET", "/", "public"),
     Row("POST", "/theme", "public"),

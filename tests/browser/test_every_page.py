@@ -69,7 +69,9 @@ def pages() -> list[Row]:
 def visitors_of(row: Row) -> list[str]:
     """Who looks at a page: with everything there, and with nothing."""
     if row.path == "/":
-        return ["stranger", "owner", "newcomer", "nobody's", "partner"]
+        return ["stranger", "owner", "newcomer", "partner"]
+    if row.path == "/tenant/new":
+        return ["nobody's"]
     if row.permission == "public":
         return ["stranger", "owner"]
     if row.permission == "ops.read":

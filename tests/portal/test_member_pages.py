@@ -122,9 +122,9 @@ def test_refusal_is_a_page_that_names_the_permission(bob: User) -> None:
 
 
 def test_person_without_an_organisation_is_told_what_to_do(db: None) -> None:
-    response = factories.logged_in(factories.make_user()).get("/")
+    response = factories.logged_in(factories.make_user()).get("/", follow=True)
 
-    assert response.status_code == 200
+    assert response.redirect_chain == [("/tenant/new", 302)]
     assert faults_of(response.content.decode()) == []
     assert "invitation" in response.content.decode()
 
