@@ -2,7 +2,7 @@
 
 from decimal import Decimal, InvalidOperation
 from typing import Any, cast
-from uuid import UUID
+from uuid import UUID, uuid4
 
 from django import forms
 
@@ -31,6 +31,9 @@ class JobForm(forms.Form):
         widget=forms.TextInput(attrs={"inputmode": "decimal", "autocomplete": "off"}),
         help_text="The job is paused, with a checkpoint, before it costs more. Empty: four times the estimate.",
     )  # fmt: skip
+
+    # Drawn anew with each page, so that a form which is sent twice makes one job, with or without JavaScript.
+    form_key = forms.UUIDField(widget=forms.HiddenInput, initial=uuid4, required=False)
 
     def __init__(self, *args: Any, tenant_id: UUID, recipe: Recipe, preset: str, currency: str, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)

@@ -1,7 +1,9 @@
 """Pages of the jobs."""
 
 from typing import Any
+from uuid import uuid4
 
+from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.views.decorators.http import require_POST, require_safe
@@ -9,6 +11,7 @@ from django.views.decorators.http import require_POST, require_safe
 from accounts.portal.guard import page
 from billing import selectors as prices
 from billing.errors import BillingMissing
+from millrace.api import idempotency
 from millrace.kernel.errors import NotFound, Problem
 from millrace.kernel.money import Money
 from millrace.portal.charts import Chart, Series, lines
@@ -43,9 +46,9 @@ def new(request: HttpRequest) -> HttpResponse:
     form = _form(request)
     price = _tried(form) if request.method == "POST" and form.is_valid() else None
     if price is not None and request.POST.get("act") == "submit":
-        job = _submitted(request, form)
-        if job is not None:
-            return redirect("mlops_job", job_id=job.public_id)
+        job_id = _submitted(request, form)
+        if job_id is not None:
+            return redirect("mlops_job", job_id=job_id)
     values = {"form": form, "recipe": form.recipe, "recipes": recipes(), "preset": _preset(request, form.recipe)}
     return render(request, "mlops/job_new.html", values | {"price": price})
 
@@ -129,13 +132,29 @@ def _tried(form: JobForm) -> JobPrice | None:
         return None
 
 
-def _submitted(request: HttpRequest, form: JobForm) -> Job | None:
+def _submitted(request: HttpRequest, form: JobForm) -> str | None:
+    """The public id of the job that the form made, now or when it was sent before."""
     caller = request.caller  # type: ignore[attr-defined]
+    content = dict(form.cleaned_data)
+    key = str(content.pop("form_key") or uuid4())
+
+    def make() -> str:
+        return job_submit(tenant_id=caller.tenant_id, request=form.request(), actor=caller.actor).public_id
+
     try:
-        return job_submit(tenant_id=caller.tenant_id, request=form.request(), actor=caller.actor)
+        job_id, is_new = idempotency.once(
+            tenant_id=caller.tenant_id,
+            place=request.path,
+            key=key,
+            content=content | {"recipe": form.recipe.name},
+            make=make,
+        )
     except Problem as refused:
         _blame(form, refused)
         return None
+    if not is_new:
+        messages.info(request, "This form was sent before: this is the job that it made.")
+    return job_id
 
 
 def _blame(form: JobForm, refused: Problem) -> None:

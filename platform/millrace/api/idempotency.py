@@ -5,7 +5,7 @@ happened (M1). Two requests with one key at the same moment wait for each other 
 """
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 from uuid import UUID
 
@@ -80,6 +80,26 @@ def run(
             return response
     except _Refused as refused:
         return refused.response
+
+
+def once(
+    *, tenant_id: UUID, place: str, key: str, content: Mapping[str, Any], make: Callable[[], str]
+) -> tuple[str, bool]:
+    """What a page's form made when it was sent first with this one-time key and this content, and whether that is now.
+
+    `make` answers the made thing's identifier, and runs within the transaction that keeps it: should it raise, the key
+    is free again. The same key with other content is another wish: the reader went back and changed it.
+    """
+    digest = hashlib.sha256(_encoder.encode(sorted(content.items()))).hexdigest()
+    record = IdempotencyRecord(tenant_id=tenant_id, key=f"{key}:{digest}", path=place, body_hash=digest)
+    with transaction.atomic():
+        IdempotencyRecord.objects.bulk_create([record], ignore_conflicts=True)
+        stored = IdempotencyRecord.objects.get(tenant_id=tenant_id, path=place, key=record.key)
+        if stored.pk != record.pk:
+            return str(stored.body), False
+        stored.status, stored.body = 201, make()
+        stored.save(update_fields=["status", "body"])
+        return str(stored.body), True
 
 
 def _replay(record: IdempotencyRecord, body_hash: str) -> Response:
