@@ -14,6 +14,7 @@ from django.views.decorators.http import require_POST
 from billing.stripe.inbox import event_store
 from billing.stripe.invoicing import draft_hold
 from millrace.api import problems
+from millrace.kernel import doorbell
 
 logger = logging.getLogger(__name__)
 _TOLERANCE_SECONDS = 300
@@ -71,4 +72,4 @@ def _event(body: bytes) -> dict:
 def _ring() -> None:
     from billing.tasks import handle_stripe_events
 
-    handle_stripe_events.apply_async(expires=60)
+    doorbell.ring(handle_stripe_events)

@@ -14,7 +14,7 @@ from uuid import UUID
 from django.conf import settings
 from django.db import transaction
 
-from millrace.kernel import clock
+from millrace.kernel import clock, doorbell
 from millrace.kernel.models import Delivery, OutboxEvent
 from millrace.kernel.tenancy import platform_scope
 
@@ -114,4 +114,4 @@ def _deliver(consumer: Consumer, event: Event) -> str:
 def _ring() -> None:
     from millrace.kernel.tasks import drain_outbox
 
-    drain_outbox.apply_async(expires=60)
+    doorbell.ring(drain_outbox)

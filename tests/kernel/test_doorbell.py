@@ -1,0 +1,49 @@
+"""Doorbells: many rings, one message; and never none while there is something to find."""
+
+from collections.abc import Iterator
+
+import pytest
+from celery import current_app
+
+from millrace.kernel import doorbell, valkey
+
+QUEUE = "platform"
+
+
+@doorbell.answers("tests.look")
+def look() -> None:
+    """Somebody commits and rings while the task is looking."""
+    doorbell.ring(look)
+
+
+@pytest.fixture(autouse=True)
+def _quiet() -> Iterator[None]:
+    valkey.client().flushdb()
+    yield
+    valkey.client().flushdb()
+
+
+def messages() -> int:
+    with current_app.connection_for_read() as connection:
+        return connection.default_channel.queue_declare(QUEUE, passive=True).message_count
+
+
+def test_many_rings_are_one_message() -> None:
+    for _ in range(20):
+        doorbell.ring(look)
+
+    assert messages() == 1
+
+
+def test_who_rings_while_somebody_looks_is_looked_for_again() -> None:
+    doorbell.ring(look)
+
+    look()
+
+    assert messages() == 2
+
+
+def test_a_ring_whose_message_was_lost_does_not_silence_the_bell_for_long() -> None:
+    doorbell.ring(look)
+
+    assert 0 < valkey.client().ttl("doorbell:tests.look") <= 5
