@@ -38,6 +38,8 @@ MAY_BECOME: dict[str, frozenset[str]] = {
 }
 # In these nothing more happens by itself: the event stream ends and the reservation is given back.
 AT_REST = frozenset({JobState.PAUSED, JobState.SUCCEEDED, JobState.FAILED, JobState.CANCELED, JobState.ABORTED})
+# These are over, though a person may start some of them once more; a paused one only waits.
+ENDED = AT_REST - {JobState.PAUSED}
 RESUMABLE = frozenset(state for state, ways in MAY_BECOME.items() if state in AT_REST and JobState.QUEUED in ways)
 
 

@@ -4,6 +4,7 @@ from celery import shared_task
 
 from mlops import doorbell
 from mlops.services.reaper import jobs_reap
+from mlops.services.retention import checkpoints_purge
 
 
 @shared_task(name="mlops.look", acks_late=False)
@@ -17,3 +18,9 @@ def look() -> None:
 def reap() -> int:
     """Take jobs back from workers that fell silent."""
     return jobs_reap()
+
+
+@shared_task(name="mlops.purge_checkpoints")
+def purge_checkpoints() -> int:
+    """Delete what jobs that ended long ago could have gone on from."""
+    return checkpoints_purge()

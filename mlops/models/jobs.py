@@ -117,10 +117,20 @@ class Checkpoint(TenantModel):
     size = models.BigIntegerField()
     # The device time that is settled up to here.
     billed_ms = models.BigIntegerField()
+    # Its job ended long ago: no run goes on from here. Later, that its file is no longer kept on its account.
+    expired_at = models.DateTimeField(null=True)
+    freed_at = models.DateTimeField(null=True)
 
     class Meta:
         constraints = [models.UniqueConstraint(fields=["job", "epoch", "step"], name="one_checkpoint_per_step")]
-        triggers = append_only()
+        indexes = [
+            models.Index(fields=["storage_key"], name="checkpoint_by_file"),
+            models.Index(fields=["job"], name="checkpoint_kept", condition=Q(expired_at=None)),
+            models.Index(
+                fields=["expired_at"], name="checkpoint_to_free", condition=Q(expired_at__isnull=False, freed_at=None)
+            ),
+        ]
+        triggers = append_only("expired_at", "freed_at")
 
 
 class Quote(TenantModel):

@@ -60,8 +60,7 @@ def dataset_keep(
     """Store checked examples; the same content in the same data set is the version that is there already."""
     content = parsed.canonical_bytes
     key = storage.content_key(content, ".npz")
-    if not storage.exists(key):
-        storage.put(key, content)
+    storage.keep(key, content)
     with transaction.atomic():
         dataset = _locked(tenant_id, name)
         known = dataset.versions.filter(content_hash=parsed.content_hash).first()

@@ -92,7 +92,7 @@ class JobRun:
         )
 
     def _last_checkpoint(self) -> str | None:
-        last = Checkpoint.objects.filter(job=self.job).order_by("-epoch", "-step").first()
+        last = Checkpoint.objects.filter(job=self.job, expired_at=None).order_by("-epoch", "-step").first()
         return str(storage.local_path(last.storage_key)) if last else None
 
     def _limits(self) -> ProcessLimits:
@@ -239,8 +239,7 @@ def keep_file(path: Path, suffix: str) -> Artifact:
             digest.update(block)
     name = digest.hexdigest()
     key = f"sha256/{name[:2]}/{name[2:4]}/{name}{suffix}"
-    if not storage.exists(key):
-        storage.put(key, path)
+    storage.keep(key, path)
     return Artifact(key, name, path.stat().st_size)
 
 

@@ -26,4 +26,7 @@ app.conf.beat_schedule = {
         "schedule": schedule(10),
         "options": {"expires": 20},
     },
+    # A little every ten minutes: each run deletes a bounded number, and the next goes on where it ended.
+    "purge-idempotency": {"task": "kernel.purge_idempotency", "schedule": schedule(600), "options": {"expires": 600}},
+    "purge-checkpoints": {"task": "mlops.purge_checkpoints", "schedule": schedule(600), "options": {"expires": 600}},
 }

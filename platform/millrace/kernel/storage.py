@@ -2,8 +2,10 @@
 
 import hashlib
 import os
+import secrets
 import shutil
 import tempfile
+import time
 from functools import cache
 from pathlib import Path
 from typing import BinaryIO
@@ -48,6 +50,33 @@ def put(key: str, source: bytes | Path) -> None:
     except BaseException:
         Path(temporary).unlink(missing_ok=True)
         raise
+
+
+def keep(key: str, source: bytes | Path) -> None:
+    """Store under a key that names the content, unless it is there. Either way it counts as just used: `discard_idle`
+    leaves it alone until the caller has written down who needs it."""
+    try:
+        os.utime(local_path(key))
+    except (FileNotFoundError, PermissionError):  # not there, or another user's: its folder lets it be replaced
+        put(key, source)
+
+
+def discard_idle(key: str, *, idle_seconds: float) -> bool:
+    """Delete a blob that nobody stored or kept for that long; False where somebody did. One that is gone is deleted.
+
+    It is moved aside before its age is read: whoever keeps it meanwhile finds it missing and stores it anew.
+    """
+    path = local_path(key)
+    aside = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
+    try:
+        os.rename(path, aside)
+    except FileNotFoundError:
+        return True
+    if time.time() - aside.stat().st_mtime < idle_seconds:
+        os.rename(aside, path)  # the same content, should somebody have stored it by now
+        return False
+    aside.unlink()
+    return True
 
 
 def open_blob(key: str) -> BinaryIO:

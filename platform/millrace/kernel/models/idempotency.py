@@ -19,3 +19,4 @@ class IdempotencyRecord(Model):
 
     class Meta:
         constraints = [models.UniqueConstraint(fields=["tenant", "path", "key"], name="one_answer_per_key")]
+        indexes = [models.Index(fields=["created_at"], name="idempotency_by_age")]
