@@ -1,5 +1,6 @@
 """Blobs are stored whole or not at all, and never outside of the store."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -91,3 +92,29 @@ def test_a_store_of_another_kind_is_refused_at_once(settings) -> None:
 
     with pytest.raises(ImproperlyConfigured):
         storage.root()
+
+
+def test_what_is_kept_is_stored_once_and_counts_as_just_used() -> None:
+    storage.keep("blob", b"content")
+    os.utime(storage.local_path("blob"), (1, 1))
+
+    storage.keep("blob", b"content")
+
+    assert not storage.discard_idle("blob", idle_seconds=60)
+    assert storage.exists("blob")
+    os.utime(storage.local_path("blob"), (1, 1))
+    assert storage.discard_idle("blob", idle_seconds=60)
+    assert not storage.exists("blob")
+    assert storage.discard_idle("blob", idle_seconds=60)
+    assert list(storage.root().iterdir()) == []
+
+
+def test_a_blob_that_goes_between_being_found_and_being_renewed_is_stored_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    storage.put("blob", b"content")
+    os.utime(storage.local_path("blob"), (1, 1))
+    found_then_gone = lambda path: storage.discard_idle("blob", idle_seconds=60)  # noqa: E731
+    monkeypatch.setattr(storage.os, "utime", found_then_gone)
+
+    storage.keep("blob", b"content")
+
+    assert storage.exists("blob")

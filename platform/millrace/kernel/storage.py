@@ -1,5 +1,6 @@
 """Blobs (data sets, checkpoints, weights) under content-addressed keys, in a folder that web and workers share."""
 
+import contextlib
 import hashlib
 import os
 import secrets
@@ -55,10 +56,12 @@ def put(key: str, source: bytes | Path) -> None:
 def keep(key: str, source: bytes | Path) -> None:
     """Store under a key that names the content, unless it is there. Either way it counts as just used: `discard_idle`
     leaves it alone until the caller has written down who needs it."""
-    try:
-        os.utime(local_path(key))
-    except (FileNotFoundError, PermissionError):  # not there, or another user's: its folder lets it be replaced
-        put(key, source)
+    path = local_path(key)
+    with contextlib.suppress(FileNotFoundError, PermissionError):  # another user's: its folder lets it be replaced
+        os.utime(path)
+        if path.exists():  # not moved aside between being found and being renewed
+            return
+    put(key, source)
 
 
 def discard_idle(key: str, *, idle_seconds: float) -> bool:
