@@ -1,5 +1,6 @@
 // What every page must be, as a browser sees it at its present size and colours. Answers a list of faults in words.
-() => {
+// With `whole` also what colours do not change: names, labels, and whether the focus can be had and seen.
+(whole) => {
   const faults = [];
   const name = (el) => {
     const id = el.id ? `#${el.id}` : "";
@@ -18,25 +19,27 @@
   const opened = [...document.querySelectorAll("details:not([open])")];
   for (const one of opened) one.open = true;
 
-  const headings = document.querySelectorAll("h1").length;
-  if (headings !== 1) faults.push(`${headings} h1`);
-  if (!/\S.* · Millrace$/.test(document.title)) faults.push(`title: ${JSON.stringify(document.title)}`);
-  if (!root.lang) faults.push("no language");
-  const ids = [...document.querySelectorAll("[id]")].map((el) => el.id);
-  for (const id of new Set(ids.filter((one, at) => ids.indexOf(one) !== at))) faults.push(`id twice: ${id}`);
+  if (whole) {
+    const headings = document.querySelectorAll("h1").length;
+    if (headings !== 1) faults.push(`${headings} h1`);
+    if (!/\S.* · Millrace$/.test(document.title)) faults.push(`title: ${JSON.stringify(document.title)}`);
+    if (!root.lang) faults.push("no language");
+    const ids = [...document.querySelectorAll("[id]")].map((el) => el.id);
+    for (const id of new Set(ids.filter((one, at) => ids.indexOf(one) !== at))) faults.push(`id twice: ${id}`);
 
-  for (const el of document.querySelectorAll("input:not([type=hidden]), select, textarea")) {
-    const words = [...(el.labels || [])].map((label) => label.textContent.trim()).join("");
-    if (!words && !el.getAttribute("aria-label") && !document.getElementById(el.getAttribute("aria-labelledby"))) {
-      faults.push(`no label: ${name(el)} name=${el.name}`);
+    for (const el of document.querySelectorAll("input:not([type=hidden]), select, textarea")) {
+      const words = [...(el.labels || [])].map((label) => label.textContent.trim()).join("");
+      if (!words && !el.getAttribute("aria-label") && !document.getElementById(el.getAttribute("aria-labelledby"))) {
+        faults.push(`no label: ${name(el)} name=${el.name}`);
+      }
     }
-  }
-  for (const el of document.querySelectorAll("a, button, summary")) {
-    if (!el.textContent.trim() && !el.getAttribute("aria-label")) faults.push(`no words: ${name(el)}`);
-    if (el.tagName === "A" && !el.hasAttribute("href")) faults.push(`leads nowhere: ${name(el)}`);
-  }
-  for (const el of document.querySelectorAll("table")) {
-    if (!el.caption && !el.getAttribute("aria-labelledby")) faults.push("a table without a name");
+    for (const el of document.querySelectorAll("a, button, summary")) {
+      if (!el.textContent.trim() && !el.getAttribute("aria-label")) faults.push(`no words: ${name(el)}`);
+      if (el.tagName === "A" && !el.hasAttribute("href")) faults.push(`leads nowhere: ${name(el)}`);
+    }
+    for (const el of document.querySelectorAll("table")) {
+      if (!el.caption && !el.getAttribute("aria-labelledby")) faults.push("a table without a name");
+    }
   }
 
   // Contrast, WCAG 2: 4.5 for every text, whatever its size; what is disabled is exempt.
@@ -76,7 +79,8 @@
     if (value < 4.5) faults.push(`contrast ${value.toFixed(2)}: ${name(el)}`);
   }
 
-  for (const el of document.querySelectorAll("a[href], button, input:not([type=hidden]), select, textarea, summary, [tabindex='0']")) {
+  const focusable = "a[href], button, input:not([type=hidden]), select, textarea, summary, [tabindex='0']";
+  for (const el of whole ? document.querySelectorAll(focusable) : []) {
     if (!seen(el) || el.disabled) continue;
     el.focus({ preventScroll: true });
     const style = getComputedStyle(el);

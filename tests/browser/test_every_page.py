@@ -179,10 +179,10 @@ class People:
         page, found = self.page(who), []
         self.looked_at += 1
         page.keyboard.press("Tab")  # from now on the focus is a keyboard's, and has to be seen
-        for width, scheme in LOOKS:
+        for number, (width, scheme) in enumerate(LOOKS):
             page.set_viewport_size({"width": width, "height": 740})
             page.emulate_media(color_scheme=scheme)
-            found += [f"{width} {scheme}: {fault}" for fault in page.evaluate(SOUND)]
+            found += [f"{width} {scheme}: {fault}" for fault in page.evaluate(SOUND, number % 2 == 0)]
             if PICTURES:
                 name = f"{self.looked_at:03d}-{who}-{path.strip('/').replace('/', '_')[:60]}-{width}-{scheme}.png"
                 page.screenshot(path=Path(PICTURES) / name.replace("?", "_"), full_page=True)

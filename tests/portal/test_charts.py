@@ -1,5 +1,6 @@
 """The chart component: its geometry, its words, and the table beside it."""
 
+from itertools import pairwise
 from xml.etree import ElementTree
 
 import pytest
@@ -42,6 +43,14 @@ def test_line_leaves_gaps_out() -> None:
 
     assert len(chart.marks[0]["points"].split()) == 2
     assert chart.rows[1]["values"] == ["–"]
+
+
+def test_names_of_lines_that_end_together_stand_apart_and_above_the_axis() -> None:
+    chart = lines("People", ["1", "2"], [Series(name, [5, 0]) for name in ("all", "paying", "new")])
+
+    heights = sorted(float(name["y"]) for name in chart.names)
+    assert heights[-1] <= chart.base + 4
+    assert all(below - above >= 14 for above, below in pairwise(heights))
 
 
 def test_empty_chart_draws_an_empty_frame() -> None:

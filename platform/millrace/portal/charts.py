@@ -15,6 +15,7 @@ from millrace.kernel.money import exponent
 WIDTH, HEIGHT = 560, 220
 LEFT, RIGHT, TOP, BOTTOM = 56, 76, 12, 26
 _TICKS = 4
+_NAME_LINE = 14
 Number = int | float | Decimal
 
 
@@ -119,7 +120,7 @@ def lines(
         colour = (number - 1) % 6 + 1
         chart.marks.append({"points": " ".join(f"{_f(x)},{_f(y)}" for x, y in points), "colour": colour})
         chart.names.append({"name": one.name, "x": _f(points[-1][0] + 6), "y": points[-1][1] + 4, "colour": colour})
-    _keep_apart(chart.names)
+    _keep_apart(chart.names, lowest=chart.base + 4)
     _label_axis(chart, [LEFT + step * index for index in range(len(labels))])
     return chart
 
@@ -183,10 +184,14 @@ def _names_in_order(chart: Chart) -> None:
         )
 
 
-def _keep_apart(names: list[dict]) -> None:
+def _keep_apart(names: list[dict], *, lowest: float) -> None:
+    """A line's height between any two, and all of them above the labels of the axis."""
     names.sort(key=lambda name: name["y"])
     for above, below in pairwise(names):
-        below["y"] = max(below["y"], above["y"] + 14)
+        below["y"] = max(below["y"], above["y"] + _NAME_LINE)
+    for name in reversed(names):
+        name["y"] = min(name["y"], lowest)
+        lowest = name["y"] - _NAME_LINE
     for name in names:
         name["y"] = _f(name["y"])
 
