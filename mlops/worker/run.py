@@ -5,10 +5,11 @@ import logging
 import shutil
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import Any, BinaryIO, TypeVar, cast
 
 from django.conf import settings
 from django.db import InterfaceError, OperationalError, connection, transaction
@@ -124,7 +125,7 @@ class JobRun:
         if checkpoint is None:
             self._persist(lambda: job_segment_record(**self._held, **closed))
             return
-        kept = keep_file(Path(checkpoint["path"]), ".safetensors")
+        kept = keep_file(self.folder, checkpoint["path"], ".safetensors")
         self._persist(
             lambda: job_checkpoint_record(
                 **self._held, **closed, step=checkpoint["step"], storage_key=kept.storage_key, size=kept.size
@@ -170,10 +171,11 @@ class JobRun:
             result["code_version"] = code_version()
             out = self.folder / "out"
             if self.job.kind == JobKind.TRAIN:
-                artifacts["weights"] = keep_file(_inside(out, result["weights"]), ".safetensors")
-                card = _inside(out, result["card"]).read_text(encoding="utf-8")
+                artifacts["weights"] = keep_file(out, result["weights"], ".safetensors")
+                with open_output(out, result["card"]) as file:
+                    card = file.read().decode()
             if self.job.kind == JobKind.BATCH_PREDICT:
-                artifacts["predictions"] = keep_file(_inside(out, result["predictions"]), ".jsonl")
+                artifacts["predictions"] = keep_file(out, result["predictions"], ".jsonl")
         ending = Ending(
             succeeded=outcome.state == "succeeded",
             code=outcome.code,
@@ -223,24 +225,31 @@ def _append(held: dict[str, Any], lines: list[tuple[str, dict[str, Any]]]) -> No
         events_append(job_held(held["job_id"], held["epoch"]), lines)
 
 
-def _inside(folder: Path, name: str) -> Path:
-    """The file of that name. The supervisor may read more than its job, and must not read it on the job's word."""
-    path = (folder / name).resolve()
-    if not path.is_relative_to(folder.resolve()):
-        raise ValueError(f"{name!r} does not lie in the job's output")
-    return path
+@contextmanager
+def open_output(folder: Path, path: str) -> Iterator[BinaryIO]:
+    """Open a file that a run names, in its own folder. Raises ValueError for one that lies elsewhere.
+
+    The supervisor may read more than its job, and must not do so on the job's word. The opened file itself is asked where
+    it lies: a job that puts a link in its place afterwards changes nothing.
+    """
+    with (folder / path).open("rb") as file:
+        if not Path(f"/proc/self/fd/{file.fileno()}").readlink().is_relative_to(folder.resolve()):
+            raise ValueError(f"{path!r} does not lie in the job's folder")
+        yield file
 
 
-def keep_file(path: Path, suffix: str) -> Artifact:
+def keep_file(folder: Path, path: str, suffix: str) -> Artifact:
     """Put a file of a run into the store under the hash of its content."""
     digest = hashlib.sha256()
-    with path.open("rb") as file:
+    with open_output(folder, path) as file:
         while block := file.read(1024 * 1024):
             digest.update(block)
-    name = digest.hexdigest()
-    key = f"sha256/{name[:2]}/{name[2:4]}/{name}{suffix}"
-    storage.keep(key, path)
-    return Artifact(key, name, path.stat().st_size)
+        size = file.tell()
+        name = digest.hexdigest()
+        key = f"sha256/{name[:2]}/{name[2:4]}/{name}{suffix}"
+        file.seek(0)
+        storage.keep(key, file)
+    return Artifact(key, name, size)
 
 
 @cache

@@ -33,8 +33,9 @@ def content_key(data: bytes, suffix: str = "") -> str:
     return f"sha256/{digest[:2]}/{digest[2:4]}/{digest}{suffix}"
 
 
-def put(key: str, source: bytes | Path) -> None:
-    """Store bytes or a file's content under `key`, whole or not at all: written beside it, synced, renamed."""
+def put(key: str, source: bytes | Path | BinaryIO) -> None:
+    """Store bytes, a file's content or the rest of an open one under `key`, whole or not at all: written beside it,
+    synced, renamed."""
     target = local_path(key)
     target.parent.mkdir(parents=True, exist_ok=True)
     handle, temporary = tempfile.mkstemp(dir=target.parent)
@@ -42,9 +43,11 @@ def put(key: str, source: bytes | Path) -> None:
         with os.fdopen(handle, "wb") as out:
             if isinstance(source, bytes):
                 out.write(source)
-            else:
+            elif isinstance(source, Path):
                 with source.open("rb") as read:
                     shutil.copyfileobj(read, out)
+            else:
+                shutil.copyfileobj(source, out)
             out.flush()
             os.fsync(out.fileno())
         os.replace(temporary, target)
@@ -53,7 +56,7 @@ def put(key: str, source: bytes | Path) -> None:
         raise
 
 
-def keep(key: str, source: bytes | Path) -> None:
+def keep(key: str, source: bytes | Path | BinaryIO) -> None:
     """Store under a key that names the content, unless it is there. Either way it counts as just used: `discard_idle`
     leaves it alone until the caller has written down who needs it."""
     path = local_path(key)
