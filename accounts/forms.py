@@ -9,7 +9,7 @@ from allauth.socialaccount.internal.flows.login import complete_login
 from django.db import IntegrityError, transaction
 from django.http import HttpRequest
 
-from accounts.sign_on import came_of, proven_address
+from accounts.sign_on import proven_address
 
 
 class SignUpForm(SignupForm):
@@ -45,7 +45,6 @@ class SingleSignUpForm(SocialSignupForm):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         sociallogin = kwargs["sociallogin"]
-        self.came = came_of(sociallogin)
         super().__init__(*args, **kwargs)
         if proven_address(sociallogin) and not self.fields["invitation"].initial:
             self.fields["email"].disabled = True  # another address would have to be proven first

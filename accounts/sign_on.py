@@ -58,6 +58,8 @@ class SocialAccountAdapter(DefaultSocialAccountAdapter):
         is_login = sociallogin.state.get("process") == AuthProcess.LOGIN
         if sociallogin.is_existing or not is_login or not address or not filter_users_by_email(address):
             return
+        if sociallogin.is_headless or request.path.startswith("/_allauth/"):
+            raise self.validation_error("email_taken", sociallogin.provider.name)  # a program's answer, not a page
         values = {"address": address, "provider": sociallogin.provider}
         page = render(request, "socialaccount/address_known.html", values, status=HTTPStatus.CONFLICT)
         raise ImmediateHttpResponse(page)

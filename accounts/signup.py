@@ -4,8 +4,6 @@ Whoever comes with an invitation's token joins its tenant and founds none; the t
 the address. Everybody else founds a tenant, with what is known of how they came.
 """
 
-from collections.abc import Mapping
-from types import MappingProxyType
 from typing import Any
 
 from allauth.account.adapter import get_adapter
@@ -19,6 +17,7 @@ from accounts.selectors import invitation_by_token
 from accounts.services.invitations import invitation_accept
 from accounts.services.tenants import tenant_create
 from accounts.services.users import user_rename, user_verify
+from accounts.sign_on import came_of
 from millrace.kernel import visitors
 from millrace.kernel.audit import Actor
 
@@ -31,11 +30,10 @@ class SignUpFields(forms.Form):
     coupon = forms.CharField(label="Partner or coupon code", max_length=40, required=False)
     invitation = forms.CharField(max_length=80, required=False, widget=forms.HiddenInput)
 
-    # How the person came, where that was remembered before they went to log in elsewhere.
-    came: Mapping[str, str] = MappingProxyType({})
-
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        # How the person came, where that was remembered before they went to log in elsewhere.
+        self.came = came_of(getattr(self, "sociallogin", None))
         query = self.came or getattr(context.request, "GET", {})
         self.fields["coupon"].initial = query.get("coupon", "")[:40]
         token = self.data.get("invitation") or query.get("invitation", "")

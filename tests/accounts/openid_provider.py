@@ -78,12 +78,16 @@ class OpenIdProvider:
             or challenge.decode().rstrip("=") != asked["code_challenge"]
         ):
             return 400, {"error": "invalid_grant"}
-        token, now = secrets.token_urlsafe(16), int(time.time())
+        token = secrets.token_urlsafe(16)
         self._tokens[token] = dict(self.person)
+        return 200, {"access_token": token, "token_type": "Bearer", "expires_in": 300, "id_token": self.identity()}
+
+    def identity(self) -> str:
+        """A signed statement of who the person is."""
+        now = int(time.time())
         audience = "somebody else" if self.fault == "audience" else CLIENT_ID
         claims = self.person | {"iss": self.address, "aud": audience, "iat": now, "exp": now + 300}
-        id_token = jwt.encode(claims, self._key, algorithm="RS256", headers={"kid": "1"})
-        return 200, {"access_token": token, "token_type": "Bearer", "expires_in": 300, "id_token": id_token}
+        return jwt.encode(claims, self._key, algorithm="RS256", headers={"kid": "1"})
 
     def keys(self) -> dict[str, Any]:
         """The public key that identity tokens are signed with."""

@@ -23,7 +23,7 @@ from accounts.models import Mail, Membership, Tenant, User
 from channels_partners.models import Attribution
 from millrace.kernel import outbox, visitors
 from millrace.kernel.tenancy import platform_scope
-from tests.accounts.openid_provider import OpenIdProvider, openid_provider
+from tests.accounts.openid_provider import CLIENT_ID, OpenIdProvider, openid_provider
 from tests.accounts.test_second_factor import code_for
 from tests.channels_partners.makers import attribution_of, make_link, make_partner, sign_up
 from tests.factories import make_user
@@ -264,6 +264,37 @@ def test_c5_an_unproven_address_in_use_learns_nothing_and_makes_nothing(partner:
     assert browser.at == "/accounts/confirm-email/"  # as for a new address
     assert all_there_is() == before
     assert "already" in Mail.objects.latest("id").text
+
+
+def token_log_in(client: Client, provider: OpenIdProvider) -> Any:
+    """As a program of the person's own logs in, with what the provider gave it."""
+    token = {"client_id": CLIENT_ID, "id_token": provider.identity()}
+    body = {"provider": "sso", "process": "login", "token": token}
+    return client.post("/_allauth/browser/v1/auth/provider/token", body, content_type="application/json")
+
+
+def test_c4_the_click_survives_the_headless_doors_too(partner: Any, provider: OpenIdProvider) -> None:
+    client = Client()
+    client.get("/r/spring", headers={"User-Agent": "Firefox"})
+    assert token_log_in(client, provider).status_code == 401  # what is missing is told
+    client.cookies.pop(visitors.COOKIE)
+
+    body = {"email": "dora@example.com", "name": "Dora", "organisation": "Dora Optics"}
+    made = client.post("/_allauth/browser/v1/auth/provider/signup", body, content_type="application/json")
+
+    assert made.status_code == 200
+    assert bound_of("dora@example.com").partner == partner
+
+
+def test_c5_the_headless_doors_connect_no_address_in_use(partner: Any, provider: OpenIdProvider) -> None:
+    make_user("dora@example.com")
+    before, client = all_there_is(), Client()
+
+    answer = token_log_in(client, provider)
+
+    assert (answer.status_code, answer.json()["errors"][0]["code"]) == (400, "email_taken")
+    assert client.get("/v1/me").status_code == 401
+    assert all_there_is() == before
 
 
 @pytest.mark.parametrize("what", ["wrong", "missing", "somebody else's", "used"])
