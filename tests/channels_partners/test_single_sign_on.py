@@ -4,7 +4,6 @@ The provider answers over real HTTP (tests/accounts/openid_provider.py); the bro
 follows redirects from one host to the other with its cookies, its forms and their CSRF tokens.
 """
 
-import html
 import re
 import time
 from collections.abc import Iterator
@@ -25,69 +24,12 @@ from millrace.kernel import outbox, visitors
 from millrace.kernel.tenancy import platform_scope
 from tests.accounts.openid_provider import CLIENT_ID, OpenIdProvider, openid_provider
 from tests.accounts.test_second_factor import code_for
+from tests.channels_partners.browser import Browser
 from tests.channels_partners.makers import attribution_of, make_link, make_partner, sign_up
 from tests.factories import make_user
 from tests.portal.html import faults_of
 
 SIGN_UP = "/accounts/3rdparty/signup/"
-
-
-class Browser:
-    """Cookies, redirects over hosts, and forms sent as the page has them."""
-
-    def __init__(self) -> None:
-        self.client = Client(enforce_csrf_checks=True)
-        self.page: Any = None
-        self.at = ""
-
-    def go(self, address: str) -> "Browser":
-        """Open an address and follow wherever it leads."""
-        return self._follow(self._get(address))
-
-    def send(self, words: str, **typed: str) -> "Browser":
-        """Press the button that says so, in its form, with these fields typed."""
-        forms = re.findall(r"<form\b.*?</form>", self.text(), re.DOTALL)
-        form = next(one for one in forms if words in one)
-        fields = dict(self._fields(form)) | typed
-        action = re.search(r'<form[^>]*\baction="([^"]*)"', form)
-        where = html.unescape(action.group(1)) if action else self.at
-        return self._follow(self.client.post(where, fields, headers={"User-Agent": "Firefox"}))
-
-    def text(self) -> str:
-        """The page's HTML."""
-        return str(self.page.content.decode())
-
-    def lose(self, *names: str) -> None:
-        """As a browser does that clears cookies."""
-        for name in names:
-            self.client.cookies.pop(name)
-
-    def me(self) -> str:
-        """Whom the API takes this browser for; "" for nobody."""
-        answer = self.client.get("/v1/me")
-        return str(answer.json()["user"]["email"]) if answer.status_code == 200 else ""
-
-    def _get(self, address: str) -> Any:
-        self.at = address
-        return self.client.get(address, headers={"User-Agent": "Firefox"})
-
-    def _follow(self, answer: Any) -> "Browser":
-        for _ in range(10):
-            if answer.status_code not in {301, 302, 303}:
-                self.page = answer
-                return self
-            location = urlsplit(answer.headers["Location"])
-            if location.hostname not in {None, "testserver"}:
-                answer = httpx.get(location.geturl())  # the provider's host: none of our cookies go there
-            else:
-                answer = self._get(location._replace(scheme="", netloc="").geturl())
-        raise AssertionError("redirected in a circle")
-
-    def _fields(self, form: str) -> Iterator[tuple[str, str]]:
-        for tag in re.findall(r"<input\b[^>]*>", form):
-            found = {name: html.unescape(value) for name, value in re.findall(r'(\w+)="([^"]*)"', tag)}
-            if "name" in found and " disabled" not in tag:
-                yield found["name"], found.get("value", "")
 
 
 @pytest.fixture
@@ -160,7 +102,7 @@ def test_c4_the_cookie_is_lost_on_the_way_to_the_provider(partner: Any, provider
     left = browser.client.post("/accounts/oidc/sso/login/?process=login", csrf_of(browser))
     browser.lose(visitors.COOKIE)
 
-    browser._follow(left)
+    browser.follow(left)
     browser.send("Sign up", organisation="Dora Optics")
 
     found = bound_of("dora@example.com")
