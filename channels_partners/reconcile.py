@@ -108,9 +108,9 @@ def _lines_that_differ(customers: set[UUID]) -> list[str]:
     back = ReversalLine.objects.filter(tenant_id__in=customers, invoice_line__isnull=False)
     gave = dict(back.values_list("invoice_line").annotate(total=Sum("amount")).order_by())
     failed = Q(kind=SettlementKind.REFUND_FAILED)
-    sums = kept.exclude(kind=SettlementKind.PAID).values_list("line_id").order_by()
+    sums = kept.exclude(kind=SettlementKind.PAID).values("line_id").order_by()
     sums = sums.annotate(went=Sum("amount", filter=~failed, default=0), came=Sum("amount", filter=failed, default=0))
-    taken = {line: went - came for line, went, came in sums}
+    taken = {row["line_id"]: row["went"] - row["came"] for row in sums}
     return _differing("paid", theirs, ours) + _differing("gone back", gave, taken)
 
 
