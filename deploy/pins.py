@@ -1,7 +1,7 @@
 """Prints constraints.txt anew from the packages of the running environment: python deploy/pins.py > constraints.txt
 
-Only what pyproject.toml asks for, with all that this brings along; a build's suffix (torch's +cpu) is left out, so that
-every build of that version fits.
+Only what pyproject.toml asks for, with all that this brings along; a build's suffix (torch's +cpu) is left out, and what
+a GPU build of torch brings, which names exact versions itself: so every build of that version fits.
 """
 
 import re
@@ -13,6 +13,7 @@ from pathlib import Path
 
 from packaging.requirements import Requirement
 
+_OF_GPU_BUILDS = ("nvidia-", "cuda-", "triton")
 HEADER = """\
 # Versions that the tests ran with: `pip install -c constraints.txt …` (make setup does) gets exactly these.
 # Written by deploy/pins.py; torch is named without its build suffix, so that CPU and GPU builds both fit.
@@ -45,6 +46,8 @@ def closure(requirements: Iterable[Requirement]) -> dict[str, str]:
 
 
 def _applies(requirement: Requirement, extras: set[str]) -> bool:
+    if _normal(requirement.name).startswith(_OF_GPU_BUILDS):
+        return False
     marker = requirement.marker
     return marker is None or any(marker.evaluate({"extra": extra}) for extra in extras | {""})
 

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 import pytest
+import redis
 from celery import current_app
 
 from millrace.kernel import doorbell, valkey
@@ -47,3 +48,17 @@ def test_a_ring_whose_message_was_lost_does_not_silence_the_bell_for_long() -> N
     doorbell.ring(look)
 
     assert 0 < valkey.client().ttl("doorbell:tests.look") <= 5
+
+
+def test_it_is_looked_without_valkey_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    looked: list[str] = []
+
+    @doorbell.answers("tests.look_alone")
+    def answer() -> None:
+        looked.append("looked")
+
+    monkeypatch.setattr(valkey, "client", lambda: redis.Redis(port=9, socket_connect_timeout=1))
+
+    answer()
+
+    assert looked == ["looked"]

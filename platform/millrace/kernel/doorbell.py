@@ -1,13 +1,16 @@
 """Doorbells: Celery messages that say only "look". Rung a hundred times before somebody looks, one is one message."""
 
 import functools
+import logging
 from collections.abc import Callable
 from typing import Any
 
+import redis
 from celery import Task, shared_task
 
 from millrace.kernel import valkey
 
+logger = logging.getLogger(__name__)
 # A message that got lost is rung again after this long at the latest; beat rings, too.
 _LOST_AFTER_SECONDS = 5
 _EXPIRES_SECONDS = 60
@@ -21,7 +24,10 @@ def answers(name: str) -> Callable[[Callable[[], Any]], Task]:
         @functools.wraps(look)
         def answer() -> Any:
             # Before looking: whoever commits from here on rings anew, and whoever rang before is seen.
-            valkey.client().delete(_key(name))
+            try:
+                valkey.client().delete(_key(name))
+            except redis.RedisError as gone:  # it falls silent by itself, and the work is in the database
+                logger.warning("the bell %s cannot be taken off: %s", name, gone)
             return look()
 
         return answer
