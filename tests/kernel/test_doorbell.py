@@ -57,8 +57,8 @@ def test_it_is_looked_without_valkey_too(monkeypatch: pytest.MonkeyPatch) -> Non
     def answer() -> None:
         looked.append("looked")
 
-    monkeypatch.setattr(valkey, "client", lambda: redis.Redis(port=9, socket_connect_timeout=1))
-
-    answer()
+    with monkeypatch.context() as away:
+        away.setattr(valkey, "client", lambda: redis.Redis(port=9, socket_connect_timeout=1))
+        answer()
 
     assert looked == ["looked"]
