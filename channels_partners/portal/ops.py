@@ -140,7 +140,9 @@ def review(request: HttpRequest, attribution_id: str) -> HttpResponse:
 
 def _table(found: Report) -> dict[str, Any]:
     """Headings with their definitions, and cells as their column's kind says."""
-    shown = [column for column in found.columns if column.name not in _HIDDEN]
+    # An amount is shown with its currency, which then needs no column.
+    hidden = _HIDDEN | ({"currency"} if any(column.kind == "money" for column in found.columns) else set())
+    shown = [column for column in found.columns if column.name not in hidden]
     rows = [
         {
             "cells": [

@@ -1,15 +1,26 @@
-"""What the overview asks of people: how satisfied they are, once a month."""
+"""What the overview tells a partner, and what it asks of customers: how satisfied they are, once a month."""
 
 from django.http import HttpRequest
 
+from channels_partners import selectors
+from channels_partners.errors import NotAPartner
 from channels_partners.models import SurveyAnswer, SurveyKind
 from millrace.kernel import clock
 from millrace.portal import panels
 
 
 def install() -> None:
-    """Add the panel to the overview."""
+    """Add the panels to the overview."""
+    panels.add(panels.Panel("channels.partner", "channels_partners/panel_partner.html", "partner.read", _owed, order=5))
     panels.add(panels.Panel("channels.csat", "channels_partners/panel_csat.html", "feedback", _csat, order=90))
+
+
+def _owed(request: HttpRequest) -> dict | None:
+    try:
+        partner = selectors.partner_of(request.caller.tenant_id)  # type: ignore[attr-defined]
+    except NotAPartner:
+        return None  # an organisation of partners whose terms are not agreed yet
+    return {"balances": selectors.partner_balances(partner)}
 
 
 def _csat(request: HttpRequest) -> dict | None:

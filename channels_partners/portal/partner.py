@@ -59,11 +59,7 @@ def home(request: HttpRequest) -> HttpResponse:
     most = max([report[name] for name, _ in _STAGES] + [1])
     values = {
         "partner": partner,
-        "balances": [
-            {"currency": one.currency, "available": Money(one.available, one.currency),
-             "held": Money(one.held, one.currency), "total": Money(one.total, one.currency)}
-            for one in balances
-        ],
+        "balances": balances,
         "funnel": [{"label": label, "count": report[name], "most": most} for name, label in _STAGES],
         "conversion": report["trial_conversion"],
         "earnings": report["earnings"],

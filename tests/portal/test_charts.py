@@ -6,11 +6,20 @@ from xml.etree import ElementTree
 import pytest
 from django.template import Context, Template
 
-from millrace.portal.charts import Series, columns, lines, spark
+from millrace.portal.charts import LEFT, Series, columns, lines, spark
 
 
 def drawn(chart: object) -> str:
     return Template("{% load portal %}{% chart chart %}").render(Context({"chart": chart}))
+
+
+def test_long_names_have_their_room_and_the_longest_are_cut() -> None:
+    short = columns("Revenue", ["Jan"], [Series("a", [1]), Series("b", [2])])
+    long = columns("Revenue", ["Jan"], [Series("Sensor and controller makers", [1]), Series("Direct sales", [2])])
+
+    assert short.right > long.right > LEFT + 200
+    assert [name["name"] for name in long.names] == ["Sensor and controller mak…", "Direct sales"]
+    assert "Sensor and controller makers" in drawn(long)
 
 
 def test_columns_are_as_high_as_their_share() -> None:

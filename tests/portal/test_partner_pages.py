@@ -11,7 +11,7 @@ from tests import factories
 from tests.channels_partners.makers import make_link, make_partner, pay, refund, sign_up
 from tests.portal.html import faults_of
 
-PAGES = ["/partner/", "/partner/links/", "/partner/referrals/", "/partner/earnings/"]
+PAGES = ["/", "/partner/", "/partner/links/", "/partner/referrals/", "/partner/earnings/"]
 
 
 @pytest.fixture
@@ -49,6 +49,9 @@ def test_full_page_shows_what_was_earned(partner: Partner, member: User, path: s
     html = factories.logged_in(member).get(path).content.decode()
 
     assert faults_of(html) == []
+    if path in ("/", "/partner/"):
+        assert "Held back" in html
+        assert "10.00" in html  # 20 % of the half that stayed
     if path == "/partner/earnings/":
         assert "20.00" in html  # 20 % of 100.00
         assert "taken back" in html

@@ -16,6 +16,8 @@ WIDTH, HEIGHT = 560, 220
 LEFT, RIGHT, TOP, BOTTOM = 56, 76, 12, 26
 _TICKS = 4
 _NAME_LINE = 14
+# Room beside the plot for the series' names: so wide is a letter of theirs, and so many are shown.
+_LETTER, _LONGEST_NAME = 7.2, 26
 Number = int | float | Decimal
 
 
@@ -65,8 +67,13 @@ class Chart:
         """The y of the horizontal axis."""
         return self.height - BOTTOM
 
+    @property
+    def right(self) -> int:
+        """The x at which the plot ends: the names of the series stand beside it."""
+        longest = max((len(_shortened(one.name)) for one in self.series), default=0) if len(self.series) > 1 else 0
+        return self.width - max(RIGHT, 14 + round(_LETTER * longest))
+
     left = LEFT
-    right = WIDTH - RIGHT
 
 
 def columns(
@@ -119,7 +126,9 @@ def lines(
             continue
         colour = (number - 1) % 6 + 1
         chart.marks.append({"points": " ".join(f"{_f(x)},{_f(y)}" for x, y in points), "colour": colour})
-        chart.names.append({"name": one.name, "x": _f(points[-1][0] + 6), "y": points[-1][1] + 4, "colour": colour})
+        chart.names.append(
+            {"name": _shortened(one.name), "x": _f(points[-1][0] + 6), "y": points[-1][1] + 4, "colour": colour}
+        )
     _keep_apart(chart.names, lowest=chart.base + 4)
     _label_axis(chart, [LEFT + step * index for index in range(len(labels))])
     return chart
@@ -180,7 +189,7 @@ def _names_in_order(chart: Chart) -> None:
         return
     for number, one in enumerate(chart.series, start=1):
         chart.names.append(
-            {"name": one.name, "x": chart.right + 8, "y": TOP + 18 * number, "colour": (number - 1) % 6 + 1}
+            {"name": _shortened(one.name), "x": chart.right + 8, "y": TOP + 18 * number, "colour": (number - 1) % 6 + 1}
         )
 
 
@@ -194,6 +203,11 @@ def _keep_apart(names: list[dict], *, lowest: float) -> None:
         lowest = name["y"] - _NAME_LINE
     for name in names:
         name["y"] = _f(name["y"])
+
+
+def _shortened(name: str) -> str:
+    """A series' name as it stands in the drawing; the table has all of it."""
+    return name if len(name) <= _LONGEST_NAME else f"{name[: _LONGEST_NAME - 1].rstrip()}…"
 
 
 def _short(value: float) -> str:
