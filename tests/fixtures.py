@@ -1,14 +1,16 @@
 """Alice owns a tenant, Bob develops in it, Charlie is a stranger with a tenant of his own."""
 
 from collections.abc import Iterator
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from django.conf import LazySettings
 from django.db import connections
 
 from accounts.models import Tenant, User
 from accounts.roles import Role
-from millrace.kernel import valkey
+from millrace.kernel import storage, valkey
 from tests import factories
 
 
@@ -97,3 +99,12 @@ def partner_user(database: None) -> User:
 def api(tenant: Tenant) -> SimpleNamespace:
     """An API client with an all-powerful key of Alice's tenant: `api.get(path)`, `api.post(path, body, key=…)`."""
     return factories.api_client(tenant, scopes=["admin"])
+
+
+@pytest.fixture
+def own_store(settings: LazySettings, tmp_path: Path) -> Iterator[None]:
+    """A blob store of the test's own."""
+    settings.STORAGE_URL = f"file://{tmp_path / 'store'}"
+    storage.root.cache_clear()
+    yield
+    storage.root.cache_clear()

@@ -7,7 +7,6 @@ follows redirects from one host to the other with its cookies, its forms and the
 import re
 import time
 from collections.abc import Iterator
-from threading import Barrier, Thread
 from typing import Any
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
@@ -15,7 +14,6 @@ import httpx
 import pytest
 from allauth.mfa.models import Authenticator
 from allauth.socialaccount.models import SocialAccount
-from django.db import connections
 from django.test import Client
 
 from accounts.models import Mail, Membership, Tenant, User
@@ -24,6 +22,7 @@ from millrace.kernel import outbox, visitors
 from millrace.kernel.tenancy import platform_scope
 from tests.accounts.openid_provider import CLIENT_ID, OpenIdProvider, openid_provider
 from tests.accounts.test_second_factor import code_for
+from tests.billing.test_usage import in_threads
 from tests.channels_partners.browser import Browser
 from tests.channels_partners.makers import attribution_of, make_link, make_partner, sign_up
 from tests.factories import make_user
@@ -327,24 +326,18 @@ def test_an_invited_person_joins_without_founding(partner: Any, provider: OpenId
 def test_the_same_form_twice_at_one_moment_makes_one_account(
     real_db: None, partner: Any, provider: OpenIdProvider
 ) -> None:  # fmt: skip
-    browser, start, ends = arrive(Browser()), Barrier(2), []
+    browser = arrive(Browser())
     cookies = {name: morsel.value for name, morsel in browser.client.cookies.items()}
     fields = csrf_of(browser) | {"name": "Dora", "organisation": "Dora Optics", "coupon": "", "invitation": ""}
     before = all_there_is()
 
-    def send() -> None:
+    def send(_: int) -> tuple[str, int]:
         client = Client(enforce_csrf_checks=True)
         for name, value in cookies.items():
             client.cookies[name] = value
-        start.wait()
-        ends.append((client.post(SIGN_UP, fields)["Location"], client.get("/v1/me").status_code))
-        connections.close_all()
+        return client.post(SIGN_UP, fields)["Location"], client.get("/v1/me").status_code
 
-    threads = [Thread(target=send) for _ in range(2)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    ends = in_threads(2, send)
 
     assert ends == [("/", 200)] * 2
     assert all_there_is() == tuple(count + 1 for count in before)

@@ -1,7 +1,5 @@
 """Doorbells: many rings, one message; and never none while there is something to find."""
 
-from collections.abc import Iterator
-
 import pytest
 import redis
 from celery import current_app
@@ -15,13 +13,6 @@ QUEUE = "platform"
 def look() -> None:
     """Somebody commits and rings while the task is looking."""
     doorbell.ring(look)
-
-
-@pytest.fixture(autouse=True)
-def _quiet() -> Iterator[None]:
-    valkey.client().flushdb()
-    yield
-    valkey.client().flushdb()
 
 
 def messages() -> int:

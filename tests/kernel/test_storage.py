@@ -8,13 +8,7 @@ from django.core.exceptions import ImproperlyConfigured
 
 from millrace.kernel import storage
 
-
-@pytest.fixture(autouse=True)
-def _own_store(settings, tmp_path: Path):
-    settings.STORAGE_URL = f"file://{tmp_path / 'store'}"
-    storage.root.cache_clear()
-    yield
-    storage.root.cache_clear()
+pytestmark = pytest.mark.usefixtures("own_store")
 
 
 def test_what_is_put_is_read_back(tmp_path: Path) -> None:

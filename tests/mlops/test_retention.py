@@ -2,7 +2,6 @@
 
 import os
 import time
-from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 from threading import Barrier, Event, Thread
@@ -24,15 +23,9 @@ from mlops.worker.run import JobRun
 from tests.factories import SYSTEM
 from tests.mlops import cast
 
+pytestmark = pytest.mark.usefixtures("own_store")
+
 LONG_AGO = 7200
-
-
-@pytest.fixture(autouse=True)
-def _own_store(settings: LazySettings, tmp_path: Path) -> Iterator[None]:
-    settings.STORAGE_URL = f"file://{tmp_path / 'store'}"
-    storage.root.cache_clear()
-    yield
-    storage.root.cache_clear()
 
 
 def stored(content: str, *, seconds_ago: float = LONG_AGO) -> str:

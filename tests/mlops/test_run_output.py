@@ -1,21 +1,13 @@
 """What a job names as its output is taken from its own folder only: the supervisor may read more than the job."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from django.conf import LazySettings
 
 from millrace.kernel import storage
 from mlops.worker.run import keep_file, open_output
 
-
-@pytest.fixture(autouse=True)
-def _own_store(settings: LazySettings, tmp_path: Path) -> Iterator[None]:
-    settings.STORAGE_URL = f"file://{tmp_path / 'store'}"
-    storage.root.cache_clear()
-    yield
-    storage.root.cache_clear()
+pytestmark = pytest.mark.usefixtures("own_store")
 
 
 @pytest.fixture
