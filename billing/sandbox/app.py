@@ -1,9 +1,11 @@
 """The ASGI application: the API under /v1/, the pages people see, and the sandbox's own controls under /_sandbox/."""
 
 from starlette.applications import Starlette
+from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from billing.sandbox import control, pages, resources
 from billing.sandbox.core import Sandbox
@@ -30,6 +32,22 @@ async def health(request: Request) -> Response:
     return JSONResponse({"status": "ok"})
 
 
+class SaveBeforeAnswer:
+    """What has changed is on disk before an answer leaves: a client never knows more than the state file."""
+
+    def __init__(self, app: ASGIApp, sandbox: Sandbox) -> None:
+        self.app = app
+        self.sandbox = sandbox
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def save_and_send(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                self.sandbox.store.save()
+            await send(message)
+
+        await self.app(scope, receive, save_and_send)
+
+
 def build(sandbox: Sandbox) -> Starlette:
     """The application for a sandbox that its caller starts and stops."""
     resume_advances(sandbox)
@@ -39,6 +57,6 @@ def build(sandbox: Sandbox) -> Starlette:
         *control.ROUTES,
         *pages.ROUTES,
     ]
-    app = Starlette(routes=routes)
+    app = Starlette(routes=routes, middleware=[Middleware(SaveBeforeAnswer, sandbox=sandbox)])
     app.state.sandbox = sandbox
     return app

@@ -1,8 +1,9 @@
 """Every object the sandbox knows: in memory for speed, behind it a SQLite file that survives the process.
 
-Writes are write-behind: a thread saves what changed every `FLUSH_SECONDS` in one SQLite transaction taken as a
-consistent snapshot, and `close` saves the rest. So a clean exit (SIGTERM included) loses nothing, and a kill -9
-loses at most the last quarter of a second, never half of a request.
+Nobody is told of a change that is not on disk: `save` runs before an answer leaves and before a webhook does, and
+writes what changed in one SQLite transaction taken as a consistent snapshot, so a kill -9 loses nothing that anybody
+knows of, and never half of a request. What nobody waits for (a delivery acknowledged, a clock that ticked) a thread
+saves every `FLUSH_SECONDS`; `close` saves the rest.
 """
 
 import sqlite3
@@ -148,7 +149,7 @@ class Store:
                 self._database.commit()
 
     def save(self) -> int:
-        """Write what changed since the last save; how many rows that was."""
+        """Write what changed since the last save; how many rows that was. Call without the lock, between requests."""
         with self._write_lock:
             with self.lock:
                 if self._database is None or not self._dirty:

@@ -162,6 +162,7 @@ class Deliverer:
                 return
             row["attempts"] += 1
             about = f"{row['about']}:{row['attempts']}"
+        self.store.save()  # the endpoint never knows more than the state file
         status, note = self._attempt(endpoint, event, about)
         with self.store.lock:
             done = 200 <= status < 300

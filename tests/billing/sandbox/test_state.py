@@ -72,7 +72,7 @@ def _customers(base: str) -> int:
     return len(answer["data"])
 
 
-def test_terminate_loses_nothing_and_kill_at_most_the_last_moment(tmp_path: Path) -> None:
+def test_neither_terminate_nor_kill_loses_what_was_answered(tmp_path: Path) -> None:
     process, base = _spawn(tmp_path)
     for number in range(20):
         httpx.post(f"{base}/v1/customers", data={"email": f"{number}@example.com"}, auth=(KEY, ""))
@@ -82,7 +82,6 @@ def test_terminate_loses_nothing_and_kill_at_most_the_last_moment(tmp_path: Path
     process, base = _spawn(tmp_path)
     assert _customers(base) == 20
     httpx.post(f"{base}/v1/customers", data={"email": "settled@example.com"}, auth=(KEY, ""))
-    time.sleep(0.8)  # three times the write-behind interval
     process.kill()
     process.wait(timeout=20)
 
