@@ -10,6 +10,7 @@ from drf_spectacular.views import SpectacularJSONAPIView, SpectacularSwaggerView
 from billing.stripe.webhooks import stripe_webhook
 from millrace.api import probes, problems
 
+handler400 = "millrace.api.problems.bad_request"
 handler404 = "millrace.api.problems.page_not_found"
 handler500 = "millrace.api.problems.server_error"
 

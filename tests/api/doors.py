@@ -15,6 +15,7 @@ from millrace.api.fields import MoneyField, Serializer, TypeIdField
 from millrace.api.views import ApiView
 from millrace.kernel.tenancy import current_scope
 
+handler400 = "millrace.api.problems.bad_request"
 handler404 = "millrace.api.problems.page_not_found"
 handler500 = "millrace.api.problems.server_error"
 

@@ -94,7 +94,7 @@ def test_a_body_that_is_too_large(api: ApiClient, settings) -> None:
 def test_another_method(api: ApiClient, method: str) -> None:
     answer = getattr(api.client, method)("/v1/test/thing", headers=api.headers)
 
-    assert_problem(answer, 405, "method_not_allowed")
+    assert "{" not in assert_problem(answer, 405, "method_not_allowed")["title"]
     assert "POST" in answer["Allow"]
     assert_problem(Client().post("/v1/test/public"), 405, "method_not_allowed")
 
@@ -102,6 +102,14 @@ def test_another_method(api: ApiClient, method: str) -> None:
 @pytest.mark.parametrize("path", ["/v1/nothing", "/v1/", "/v1/me/", "/v1/members/%00", "/v1/members/mem_x%00"])
 def test_another_address(api: ApiClient, path: str) -> None:
     assert_problem(api.get(path), 404, "not_found")
+
+
+def test_what_django_refuses_before_the_view_is_a_problem_too(api: ApiClient, settings) -> None:
+    assert_problem(api.get("/v1/me?" + "a=1&" * 1001), 400, "malformed")
+    settings.ALLOWED_HOSTS = ["millrace.example.com"]
+
+    assert_problem(api.get("/v1/me"), 400, "malformed")
+    assert api.get("/pricing")["Content-Type"].startswith("text/html")
 
 
 def test_a_page_that_does_not_exist_is_a_page(db: None) -> None:

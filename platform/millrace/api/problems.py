@@ -14,8 +14,18 @@ from millrace.kernel.errors import NotFound, Problem
 
 logger = logging.getLogger(__name__)
 CONTENT_TYPE = "application/problem+json"
-_DRF_CODES = {400: "malformed", 401: "unauthenticated", 403: "forbidden", 404: "not_found", 405: "method_not_allowed",
-              406: "not_acceptable", 413: "too_large", 415: "unsupported_media_type", 429: "rate_limited"}  # fmt: skip
+# What DRF refuses by itself: the stable code, and the title that goes with it.
+_DRF_PROBLEMS = {
+    400: ("malformed", "Malformed request."),
+    401: ("unauthenticated", "Log in or send an API key"),
+    403: ("forbidden", "Not allowed"),
+    404: ("not_found", "There is no such thing"),
+    405: ("method_not_allowed", "The address has no such method"),
+    406: ("not_acceptable", "The answer cannot be made in such a form"),
+    413: ("too_large", "The request is too large"),
+    415: ("unsupported_media_type", "The address takes no body of this type"),
+    429: ("rate_limited", "Too many requests"),
+}
 
 
 def body(*, status: int, code: str, title: str, detail: str, field: str | None = None, **extra: object) -> dict:
@@ -68,8 +78,8 @@ def exception_handler(error: Exception, context: dict[str, Any]) -> Response | N
         content = body(status=403, code="forbidden", title="Not allowed", detail=str(error) or "Not allowed.")
     elif isinstance(error, exceptions.APIException):
         status = error.status_code
-        code = _DRF_CODES.get(status, "problem")
-        content = body(status=status, code=code, title=str(error.default_detail), detail=str(error.detail))
+        code, title = _DRF_PROBLEMS.get(status, ("problem", Problem.title))
+        content = body(status=status, code=code, title=title, detail=str(error.detail))
         if status == 401:
             headers["WWW-Authenticate"] = 'Bearer realm="api"'
         if isinstance(error, exceptions.MethodNotAllowed):
@@ -82,6 +92,17 @@ def exception_handler(error: Exception, context: dict[str, Any]) -> Response | N
 def json_response(problem: Problem) -> JsonResponse:
     """The same answer outside DRF's views."""
     return JsonResponse(from_problem(problem), status=problem.status, content_type=CONTENT_TYPE)
+
+
+def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
+    """Django's 400 hook: what is refused before a view's own checks, such as a host name that is not ours."""
+    if not request.path.startswith("/v1/"):
+        return defaults.bad_request(request, exception)
+    code, title = _DRF_PROBLEMS[400]
+    return JsonResponse(
+        body(status=400, code=code, title=title, detail="The request is not one that this server takes."),
+        status=400, content_type=CONTENT_TYPE,
+    )  # fmt: skip
 
 
 def page_not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
