@@ -6,6 +6,7 @@ import pytest
 
 from accounts.models import Tenant
 from millrace.kernel import clock, outbox
+from millrace.kernel.ids import uuid7
 from millrace.kernel.models import Delivery, OutboxEvent
 from millrace.kernel.tenancy import platform_scope, tenant_scope
 
@@ -58,6 +59,25 @@ def test_a_failing_consumer_holds_up_only_itself_and_is_retried(tenant: Tenant, 
 
     assert seen == ["solid", "fragile"]
     assert Delivery.objects.filter(event=row).count() == 2
+
+
+def test_what_the_commit_would_refuse_holds_up_nobody_else(real_db: None, tenant: Tenant, consumers: dict) -> None:
+    seen: list[str] = []
+    outbox.subscribe("thing.happened", consumer="dangling")(
+        lambda event: Delivery.objects.create(consumer="elsewhere", event_id=uuid7())
+    )
+    outbox.subscribe("other.thing", consumer="solid")(lambda event: seen.append("solid"))
+    with tenant_scope(tenant.pk):
+        outbox.announce("thing.happened", tenant_id=tenant.pk, payload={})
+        outbox.announce("other.thing", tenant_id=tenant.pk, payload={})
+
+    outbox.drain()
+
+    assert seen == ["solid"]
+    with platform_scope(reason="look"):
+        row = OutboxEvent.objects.get(topic="thing.happened")
+        assert "IntegrityError" in row.last_error
+        assert not Delivery.objects.filter(event=row).exists()
 
 
 def test_news_of_a_failed_transaction_is_never_told(tenant: Tenant, consumers: dict) -> None:

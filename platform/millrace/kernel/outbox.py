@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from uuid import UUID
 
 from django.conf import settings
-from django.db import transaction
+from django.db import connection, transaction
 
 from millrace.kernel import clock, doorbell
 from millrace.kernel.models import Delivery, OutboxEvent
@@ -105,6 +105,8 @@ def _deliver(consumer: Consumer, event: Event) -> str:
                 return ""
             consumer.handle(event)
             Delivery.objects.create(consumer=consumer.name, event_id=event.id)
+            # Foreign keys are looked at here: at the commit, one consumer's mistake would hold up all news for ever.
+            connection.check_constraints()
     except Exception as error:
         logger.exception("%s failed on %s %s", consumer.name, event.topic, event.id)
         return f"{consumer.name}: {type(error).__name__}: {error}"
