@@ -34,7 +34,8 @@ def django_db_setup(django_db_blocker: pytest.Mark, worker_id: str) -> Iterator[
     with django_db_blocker.unblock():
         _use(None)
         with _maintenance() as maintenance:
-            maintenance.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name)))
+            # Waits for connections that are just closing. FORCE would not: it may end nobody's but the owner's, and fails.
+            maintenance.execute(sql.SQL("DROP DATABASE IF EXISTS {}").format(sql.Identifier(name)))
 
 
 def _migrations_hash() -> str:
