@@ -8,6 +8,7 @@ from django.test import Client, RequestFactory
 
 from accounts.models import Tenant
 from millrace.api.throttling import client_address
+from millrace.settings import env
 from tests.factories import ApiClient, api_client
 
 
@@ -74,10 +75,18 @@ def test_t9_a_spoofed_forwarded_header_escapes_no_limit(db: None) -> None:
         ("10.0.0.1", "203.0.113.1, 10.0.0.2", "203.0.113.1"),
         ("10.0.0.1", "", "10.0.0.1"),
         ("10.0.0.1", " , ", "10.0.0.1"),
+        ("10.7.0.9", "6.6.6.6, 203.0.113.1, 10.7.255.1", "203.0.113.1"),
+        ("::ffff:10.7.0.9", "203.0.113.1", "203.0.113.1"),
+        ("fd00::7", "2001:db8::1", "2001:db8::1"),
+        ("10.8.0.9", "203.0.113.1", "10.8.0.9"),
+        ("", "203.0.113.1", ""),
     ],
 )
-def test_t9_only_known_proxies_name_the_client(settings, peer: str, forwarded: str, expected: str) -> None:
-    settings.TRUSTED_PROXIES = ["10.0.0.1", "10.0.0.2"]
+def test_t9_only_known_proxies_name_the_client(
+    settings, monkeypatch: pytest.MonkeyPatch, peer: str, forwarded: str, expected: str
+) -> None:
+    monkeypatch.setenv("TRUSTED_PROXIES", "10.0.0.1, 10.0.0.2, 10.7.0.0/16, fd00::/64")
+    settings.TRUSTED_PROXIES = env.networks("TRUSTED_PROXIES")
 
     request = RequestFactory().get("/", REMOTE_ADDR=peer, headers={"X-Forwarded-For": forwarded})
 

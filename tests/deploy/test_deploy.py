@@ -16,7 +16,7 @@ from deploy.pins import closure
 
 ROOT = Path(__file__).resolve().parents[2]
 DEPLOY = ROOT / "deploy"
-READ = re.compile(r"\benv\.(?:text|url|flag|integer|items|database)\(\s*\"([A-Z][A-Z0-9_]*)\"")
+READ = re.compile(r"\benv\.(?:text|secret|flag|integer|items|networks)\(\s*\"([A-Z][A-Z0-9_]*)\"")
 COMPOSE_ONLY = {"POSTGRES_PASSWORD", "OWNER_PASSWORD", "VALKEY_PASSWORD", "SITE_ADDRESS"}
 DEVELOPMENT_ONLY = {"DEBUG", "MILLRACE_SERVICES", "MILLRACE_VAR", "MILLRACE_LINGER"}
 
@@ -81,10 +81,15 @@ def _production(environment: dict[str, str]) -> "subprocess.CompletedProcess[str
     )
 
 
-def test_production_starts_from_the_example_without_anything_embedded():
-    required = {name: value for name, (value, is_required) in _example().items() if is_required}
+def _filled_in() -> dict[str, str]:
+    """What env.example demands, with secrets of one's own."""
+    return {
+        name: value.replace("change-me", "mine") for name, (value, is_required) in _example().items() if is_required
+    }
 
-    found = _production(required)
+
+def test_production_starts_from_the_example_without_anything_embedded():
+    found = _production(_filled_in())
 
     assert found.returncode == 0, found.stderr[-2000:]
     assert found.stdout.strip() == "millrace_app False False []"
@@ -92,13 +97,22 @@ def test_production_starts_from_the_example_without_anything_embedded():
 
 @pytest.mark.parametrize("missing", ["DATABASE_URL", "VALKEY_URL", "SECRET_KEY", "ALLOWED_HOSTS", "STRIPE_SECRET_KEY"])
 def test_production_refuses_to_start_without(missing: str):
-    required = {name: value for name, (value, is_required) in _example().items() if is_required and name != missing}
-
-    found = _production(required)
+    found = _production({name: value for name, value in _filled_in().items() if name != missing})
 
     assert found.returncode != 0
     assert missing in found.stderr
     assert "ImproperlyConfigured" in found.stderr
+
+
+@pytest.mark.parametrize(
+    "left",
+    ["SECRET_KEY", "DATABASE_URL", "DATABASE_OWNER_URL", "VALKEY_URL", "STRIPE_SECRET_KEY", "STRIPE_WEBHOOK_SECRET"],
+)
+def test_production_refuses_a_secret_that_everybody_can_read_in_the_example(left: str):
+    found = _production(_filled_in() | {left: _example()[left][0]})
+
+    assert found.returncode != 0
+    assert f"{left} is still the example" in found.stderr
 
 
 def test_compose_fits_its_schema():
@@ -117,7 +131,7 @@ def test_compose_is_tidy():
 def test_compose_names_only_explained_variables_and_demands_the_required_ones():
     text = (DEPLOY / "compose.yaml").read_text()
     demanded = set(re.findall(r"(?<!\$)\$\{([A-Z_]+):\?\}", text))
-    optional = set(re.findall(r"(?<!\$)\$\{([A-Z_]+):-\w*\}", text))
+    optional = set(re.findall(r"(?<!\$)\$\{([A-Z_]+):-[^}]*\}", text))
     required = {name for name, (_, is_required) in _example().items() if is_required}
 
     assert demanded == required

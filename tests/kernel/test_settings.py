@@ -73,6 +73,7 @@ def test_production_refuses_to_start_without(missing: str) -> None:
 @pytest.mark.parametrize(
     ("name", "value"),
     [("SECRET_KEY", "short"), ("DATABASE_URL", "mysql://x/y"), ("SECURE_SSL_REDIRECT", "maybe"), ("ALLOWED_HOSTS", " , "),
+     ("ALLOWED_HOSTS", "*"), ("TRUSTED_PROXIES", "10.0.0.0/99"), ("TRUSTED_PROXIES", "the proxy"),
      ("OIDC_SERVER_URL", "http://id.example.com"), ("OIDC_SERVER_URL", "id.example.com"),
      ("API_RATE_PER_MINUTE", "many"), ("API_RATE_PER_MINUTE", "0"), ("UPLOAD_MAX_BYTES", "-1")],
 )  # fmt: skip

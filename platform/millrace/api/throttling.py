@@ -2,6 +2,7 @@
 
 import logging
 import time
+from ipaddress import ip_address
 from typing import Any
 
 import redis
@@ -54,8 +55,17 @@ def _count(key: str) -> int:
 def client_address(request: Any) -> str:
     """The client's address: the peer's, unless the peer is a proxy that we were told to trust (T9)."""
     peer = request.META.get("REMOTE_ADDR", "")
-    if peer not in settings.TRUSTED_PROXIES:
+    if not _is_trusted(peer):
         return peer
     hops = [hop.strip() for hop in request.META.get("HTTP_X_FORWARDED_FOR", "").split(",") if hop.strip()]
-    untrusted = [hop for hop in hops if hop not in settings.TRUSTED_PROXIES]
-    return untrusted[-1] if untrusted else peer
+    return next((hop for hop in reversed(hops) if not _is_trusted(hop)), peer)
+
+
+def _is_trusted(text: str) -> bool:
+    try:
+        address = ip_address(text)
+    except ValueError:
+        return False
+    # A socket for both families writes an IPv4 peer as ::ffff:10.0.0.1.
+    address = getattr(address, "ipv4_mapped", None) or address
+    return any(address in network for network in settings.TRUSTED_PROXIES)

@@ -163,7 +163,7 @@ SPECTACULAR_SETTINGS = {
 API_RATE_PER_MINUTE = env.integer("API_RATE_PER_MINUTE", 6000, minimum=1)
 ANONYMOUS_RATE_PER_MINUTE = env.integer("ANONYMOUS_RATE_PER_MINUTE", 600, minimum=1)
 # Only these proxies may name the client in X-Forwarded-For; everyone else's header is ignored (T9).
-TRUSTED_PROXIES = env.items("TRUSTED_PROXIES")
+TRUSTED_PROXIES = env.networks("TRUSTED_PROXIES")
 DATA_UPLOAD_MAX_MEMORY_SIZE = 8 * 1024 * 1024
 UPLOAD_MAX_BYTES = env.integer("UPLOAD_MAX_BYTES", 256 * 1024 * 1024, minimum=1024)
 # The currency of a billing account whose owner named none.

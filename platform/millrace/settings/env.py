@@ -1,11 +1,13 @@
 """Readers for environment variables that refuse nonsense loudly, at start-up rather than at first use."""
 
 import os
+from ipaddress import IPv4Network, IPv6Network, ip_network
 from urllib.parse import unquote, urlparse
 
 from django.core.exceptions import ImproperlyConfigured
 
 _MISSING = object()
+_EXAMPLE = "change-me"  # stands in every secret of deploy/env.example
 
 
 def text(name: str, default: object = _MISSING) -> str:
@@ -16,6 +18,14 @@ def text(name: str, default: object = _MISSING) -> str:
     if default is _MISSING:
         raise ImproperlyConfigured(f"Set the environment variable {name}; deploy/env.example explains it.")
     return str(default)
+
+
+def secret(name: str) -> str:
+    """A secret, or an address with one in it: whoever knows deploy/env.example must not know this one."""
+    value = text(name)
+    if _EXAMPLE in value:
+        raise ImproperlyConfigured(f"{name} is still the example of deploy/env.example: put a value of your own there.")
+    return value
 
 
 def flag(name: str, default: bool = False) -> bool:
@@ -47,6 +57,14 @@ def integer(name: str, default: int, minimum: int = 0) -> int:
 def items(name: str, default: tuple[str, ...] = ()) -> list[str]:
     """A comma-separated list; empty parts are dropped."""
     return [part.strip() for part in os.environ.get(name, ",".join(default)).split(",") if part.strip()]
+
+
+def networks(name: str) -> list[IPv4Network | IPv6Network]:
+    """A comma-separated list of addresses and networks, as in `10.0.0.7, 10.1.0.0/16`."""
+    try:
+        return [ip_network(part) for part in items(name)]
+    except ValueError as error:
+        raise ImproperlyConfigured(f"{name}: {error}; write addresses, or networks such as 10.1.0.0/16.") from error
 
 
 def database(url: str) -> dict:

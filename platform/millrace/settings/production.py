@@ -6,11 +6,11 @@ from millrace.settings import env, services
 from millrace.settings.base import *  # noqa: F403
 
 DEBUG = False
-SECRET_KEY = env.text("SECRET_KEY")
+SECRET_KEY = env.secret("SECRET_KEY")
 if len(SECRET_KEY) < 32:
     raise ImproperlyConfigured("SECRET_KEY must have at least 32 characters.")
 ALLOWED_HOSTS = env.items("ALLOWED_HOSTS")
-if not ALLOWED_HOSTS:
+if not ALLOWED_HOSTS or "*" in ALLOWED_HOSTS:  # mailed links may begin with the name that a request was sent to
     raise ImproperlyConfigured("Set ALLOWED_HOSTS to the host names that this site answers for.")
 PUBLIC_BASE_URL = env.text("PUBLIC_BASE_URL").rstrip("/")  # mailed links begin with it
 CSRF_TRUSTED_ORIGINS = env.items("CSRF_TRUSTED_ORIGINS")

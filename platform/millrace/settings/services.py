@@ -5,17 +5,17 @@ from millrace.settings import env
 
 def from_environment() -> dict:
     """Settings for services that the environment names; a missing one is refused."""
-    valkey = env.text("VALKEY_URL", env.text("REDIS_URL", "")) or env.text("VALKEY_URL")
-    databases = {"default": _pooled(env.database(env.text("DATABASE_URL")))}
-    if owner := env.text("DATABASE_OWNER_URL", ""):
-        databases["owner"] = env.database(owner)
+    valkey = env.secret("VALKEY_URL" if env.text("VALKEY_URL", "") or not env.text("REDIS_URL", "") else "REDIS_URL")
+    databases = {"default": _pooled(env.database(env.secret("DATABASE_URL")))}
+    if env.text("DATABASE_OWNER_URL", ""):
+        databases["owner"] = env.database(env.secret("DATABASE_OWNER_URL"))
     return {
         "DATABASES": databases,
         "VALKEY_URL": valkey,
         "CACHES": _caches(valkey),
         "CELERY_BROKER_URL": valkey,
-        "STRIPE_SECRET_KEY": env.text("STRIPE_SECRET_KEY"),
-        "STRIPE_WEBHOOK_SECRET": env.text("STRIPE_WEBHOOK_SECRET"),
+        "STRIPE_SECRET_KEY": env.secret("STRIPE_SECRET_KEY"),
+        "STRIPE_WEBHOOK_SECRET": env.secret("STRIPE_WEBHOOK_SECRET"),
         "STRIPE_API_BASE": env.text("STRIPE_API_BASE", "https://api.stripe.com"),
         "STORAGE_URL": env.text("STORAGE_URL"),
     }
