@@ -116,7 +116,8 @@ _USAGE = """
         FROM mlops_segment WHERE disposition = 'billed' AND end_ms > start_ms
     ), used AS (
         SELECT tenant_id, key, meter, quantity AS ms
-        FROM billing_usageevent WHERE key LIKE 'segment:%' AND key NOT LIKE 'segment:%:%'
+        FROM billing_usageevent
+        WHERE key LIKE 'segment:%' AND key NOT LIKE 'segment:%:%' AND meter NOT LIKE 'own:%'
     )
     SELECT key, held.ms, used.ms FROM held FULL JOIN used USING (tenant_id, key, meter)
     WHERE held.ms IS DISTINCT FROM used.ms ORDER BY key LIMIT 50

@@ -22,6 +22,8 @@ FUTURE = timedelta(minutes=5)
 _EARLIEST, _LATEST = datetime(2000, 1, 1, tzinfo=UTC), datetime(2200, 1, 1, tzinfo=UTC)
 _LARGEST_PROPERTIES = 4096
 _OWN_NAME = re.compile(r"own:[a-z][a-z0-9_.-]{0,63}")
+# What our own devices' time and items are recorded under: a tenant that took such a key first would not be billed.
+_PLATFORM_KEY = re.compile(r"(segment|job):[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\b.*")
 _PLATFORM_NAME = re.compile(rf"({'|'.join(PLATFORM_METERS)})(:[a-z0-9][a-z0-9_.-]{{0,31}})?")
 
 
@@ -108,6 +110,8 @@ def usage_check_external(event: Usage, *, meters: frozenset[str], now: datetime)
             f"{event.meter[:80]!r} is not one of this tenant's meters.", code="meter_unknown", field="meter"
         )
     _check_values(event)
+    if _PLATFORM_KEY.fullmatch(event.key):
+        raise UsageInvalid("Keys of this form are the platform's own.", code="key_reserved", field="idempotency_key")
     if event.occurred_at < now - OLDEST:
         raise UsageInvalid(
             f"Usage older than {OLDEST.days} days is not taken any more.", code="too_old", field="occurred_at"

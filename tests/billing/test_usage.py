@@ -115,6 +115,30 @@ def test_a_tenants_own_program_sends_recent_usage(offset: timedelta, code: str) 
     assert refused.value.code == code
 
 
+@pytest.mark.parametrize(
+    ("key", "is_ours"),
+    [
+        ("segment:0192f3a1-7c2e-7b11-8d3e-0f1e2d3c4b5a", True),
+        ("job:0192f3a1-7c2e-7b11-8d3e-0f1e2d3c4b5a:items", True),
+        ("job:42", False),
+        ("segment:north", False),
+    ],
+)
+def test_a_tenants_own_program_cannot_take_the_key_of_what_it_will_be_billed_for(key: str, is_ours: bool) -> None:
+    now = clock.now()
+    sent = event(key, meter="own:stamps", occurred_at=now)
+
+    def check() -> None:
+        usage.usage_check_external(sent, meters=frozenset({"own:stamps"}), now=now)
+
+    if is_ours:
+        with pytest.raises(UsageInvalid) as refused:
+            check()
+        assert refused.value.code == "key_reserved"
+    else:
+        check()
+
+
 @pytest.mark.parametrize("change", [{"quantity": 6}, {"occurred_at": AT}, {"meter": "gpu_ms"}, {"key": "b"}])
 def test_usage_is_append_only(tenant: Tenant, change: dict) -> None:
     usage_record(tenant_id=tenant.pk, meter="cpu_ms", quantity=5, occurred_at=AT - timedelta(days=1), key="a")
