@@ -30,6 +30,7 @@ def job_segment_open(*, job_id: UUID, epoch: int, sequence: int, start_ms: int) 
         _check_follows(job, sequence, start_ms)
         session = job.session
         assert session is not None  # noqa: S101 - a held job has one, by a constraint
+        session_seen(session.pk, until_ms=start_ms)
         return Segment.objects.create(
             tenant_id=job.tenant_id,
             kind=SegmentKind.JOB,

@@ -13,6 +13,8 @@ from millrace.kernel.tenancy import platform_scope, tenant_scope
 from mlops.models import DeviceSession, Job
 from mlops.reports import device_report
 from mlops.services.devices import session_end, session_start
+from mlops.services.reaper import jobs_reap
+from mlops.services.segments import job_segment_open
 from mlops.serving.messages import PredictRequest
 from mlops.serving.recorder import ServedBatch, batches_record
 from tests.factories import logged_in
@@ -38,6 +40,28 @@ def test_r1_holds(tenant: Tenant) -> None:
 
     assert found.differences == []
     assert found.checked >= 6
+
+
+def test_r1_holds_for_a_worker_that_died_before_its_first_heartbeat(tenant: Tenant) -> None:
+    cast.submit(tenant)
+    on = cast.session()
+    held = cast.claim(on)
+    assert held is not None
+    with tenant_scope(tenant.pk):
+        job_segment_open(job_id=held.pk, epoch=1, sequence=0, start_ms=on.last_ms + 5_000)
+
+    assert r1().differences == []
+    with platform_scope(reason="test"):
+        Job.objects.update(lease_until="2020-01-01T00:00:00Z")
+    assert jobs_reap() == 1
+    assert r1().differences == []
+
+
+def test_r1_leaves_a_tenants_own_usage_out(tenant: Tenant) -> None:
+    with tenant_scope(tenant.pk):
+        usage_record(tenant_id=tenant.pk, meter="own:x", quantity=5, occurred_at=clock.now(), key="segment:my own")
+
+    assert r1().differences == []
 
 
 FAULTS: dict[str, tuple[Any, str]] = {
