@@ -135,7 +135,7 @@ def job_cancel(*, job: Job, actor: Actor) -> Job:
     """
     with transaction.atomic():
         locked = Job.objects.select_for_update().get(pk=job.pk)
-        if locked.state == JobState.CANCELED or locked.stop_asked:
+        if locked.state == JobState.CANCELED or (locked.state == JobState.RUNNING and locked.stop_asked):
             return locked
         if locked.state == JobState.RUNNING:
             Job.objects.filter(pk=locked.pk).update(stop_asked="cancel")

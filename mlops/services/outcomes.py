@@ -49,9 +49,9 @@ class Ending:
 def job_finish(*, job_id: UUID, epoch: int, ending: Ending) -> Job:
     """Settle the run's last stretch and move the job on, in one transaction. Raises LeaseLost; nothing is written then.
 
-    Succeeded: a training's weights become a model version. Canceled as asked. Handed back: queued again, and the
-    attempt does not count. Stopped by its limit: paused where a spend cap set that, else failed. The platform's fault:
-    queued again, aborted after policy.MAX_ATTEMPTS. Anything else failed.
+    Succeeded: a training's weights become a model version. Canceled as asked, whatever else ended the run after that.
+    Handed back: queued again, and the attempt does not count. Stopped by its limit: paused where a spend cap set that,
+    else failed. The platform's fault: queued again, aborted after policy.MAX_ATTEMPTS. Anything else failed.
     """
     with transaction.atomic():
         job = job_held(job_id, epoch)
@@ -61,7 +61,7 @@ def job_finish(*, job_id: UUID, epoch: int, ending: Ending) -> Job:
         elif ending.code == "canceled" and ending.handed_back and not job.stop_asked:
             job_become(job, JobState.QUEUED, code="handed_back", reason="its worker was stopped",
                        attempts=max(0, job.attempts - 1))  # fmt: skip
-        elif ending.code == "canceled":
+        elif ending.code == "canceled" or job.stop_asked:
             job_become(job, JobState.CANCELED, code="canceled", reason=ending.message)
         elif ending.code == "time_limit" and job.spend_cap is not None:
             job_become(job, JobState.PAUSED, code="spend_cap", reason="the spend cap is used up")

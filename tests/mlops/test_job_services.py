@@ -265,6 +265,30 @@ def test_cancel_at_rest_and_while_running(tenant: Tenant) -> None:
     assert fresh(running).state == JobState.CANCELED
 
 
+@pytest.mark.parametrize("code", ["crashed", "time_limit", "recipe_failed"])
+def test_a_job_that_was_to_stop_is_canceled_however_its_run_ends(tenant: Tenant, code: str) -> None:
+    job = cast.submit(tenant, spend_cap=cast.fen(1_000_000))
+    assert cast.claim(cast.session()) is not None
+    with tenant_scope(tenant.pk):
+        job_cancel(job=job, actor=SYSTEM)
+
+        job_finish(job_id=job.pk, epoch=1, ending=Ending(False, code, "it left like that"))
+
+    assert fresh(job).state == JobState.CANCELED
+    assert cast.claim(cast.session()) is None
+
+
+def test_what_finished_while_it_was_to_stop_cannot_be_canceled_any_more(tenant: Tenant) -> None:
+    job = cast.submit(tenant)
+    assert cast.claim(cast.session()) is not None
+    with tenant_scope(tenant.pk):
+        job_cancel(job=job, actor=SYSTEM)
+        job_finish(job_id=job.pk, epoch=1, ending=trained())
+
+        with pytest.raises(JobStateRefused):
+            job_cancel(job=job, actor=SYSTEM)
+
+
 def test_settled_segments_and_overlaps_are_refused_by_the_database(tenant: Tenant) -> None:
     cast.submit(tenant)
     on = cast.session()
