@@ -8,12 +8,14 @@ from typing import Any
 from uuid import UUID
 
 from billing import selectors as prices
+from billing.errors import CurrencyMismatch
 from millrace.kernel import clock
 from millrace.kernel.money import Money
 from mlops import policy
 from mlops.errors import DeviceUnknown, SpendCapTooLow
 from mlops.models import DatasetVersion, Device, JobKind, ModelVersion, Quote
 
+ITEMS_METER = "prediction_items"
 _MEASURED_RUNS = 5
 # One pass forward takes about a third of a training step.
 _FORWARD_FACTOR = 3
@@ -52,34 +54,45 @@ def job_price(
     spend_cap: Money | None,
     time_limit_ms: int | None,
 ) -> JobPrice:
-    """Price a run before it runs. The worst case is what its limit costs; SpendCapTooLow when the cap buys no run."""
+    """Price a run before it runs. The worst case is what its limit costs, and its predicted items.
+
+    CurrencyMismatch for a cap in another currency than the account's; SpendCapTooLow when the cap buys no run.
+    """
     meter = policy.meter_of(device_class_check(device_class))
     unit_price = prices.unit_price(tenant_id, meter)
+    items = items_price(tenant_id, kind, dataset_version)
     basis = _work(tenant_id, kind, recipe, params, dataset_version, device_class)
     estimate_ms = basis["startup_ms"] + math.ceil(basis["examples"] / basis["examples_per_second"] * 1000)
     limit_ms = time_limit_ms or max(policy.LIMIT_FLOOR_MS, policy.LIMIT_FACTOR * estimate_ms)
     limit_ms = min(limit_ms, policy.LONGEST_JOB_MS)
     if spend_cap is not None:
-        limit_ms = min(limit_ms, affordable_ms(tenant_id, meter, unit_price, spend_cap))
+        limit_ms = min(limit_ms, affordable_ms(tenant_id, meter, unit_price, spend_cap, items=items))
     return JobPrice(
         meter=meter,
-        currency=prices.quote(tenant_id, meter, 0).currency,
+        currency=items.currency,
         unit_price=unit_price,
         estimate_ms=min(estimate_ms, limit_ms),
         limit_ms=limit_ms,
-        estimate=prices.quote(tenant_id, meter, min(estimate_ms, limit_ms)),
-        worst_case=prices.quote(tenant_id, meter, limit_ms),
-        basis=basis | {"unit_price": str(unit_price), "limit_ms": limit_ms},
+        estimate=prices.quote(tenant_id, meter, min(estimate_ms, limit_ms)) + items,
+        worst_case=prices.quote(tenant_id, meter, limit_ms) + items,
+        basis=basis | {"unit_price": str(unit_price), "limit_ms": limit_ms, "items_price": items.as_json()},
     )
 
 
-def affordable_ms(tenant_id: UUID, meter: str, unit_price: Decimal, cap: Money) -> int:
-    """The device time that the cap pays for: its price, rounded as an invoice would, is not above the cap."""
-    if unit_price <= 0:
-        return policy.LONGEST_JOB_MS
-    most = int((Decimal(cap.amount) / unit_price).to_integral_value(ROUND_FLOOR))
-    if most < policy.SHORTEST_JOB_MS:
-        least = prices.quote(tenant_id, meter, policy.SHORTEST_JOB_MS)
+def items_price(tenant_id: UUID, kind: str, version: DatasetVersion) -> Money:
+    """What a job's success costs beside its device time: each item that it predicts."""
+    return prices.quote(tenant_id, ITEMS_METER, version.rows if kind == JobKind.BATCH_PREDICT else 0)
+
+
+def affordable_ms(tenant_id: UUID, meter: str, unit_price: Decimal, cap: Money, *, items: Money) -> int:
+    """The device time that the cap pays for beside the items: the price, rounded as an invoice would, is not above it."""
+    if cap.currency != items.currency:
+        raise CurrencyMismatch(f"This account is billed in {items.currency}.", field="spend_cap")
+    left, most = cap.amount - items.amount, policy.LONGEST_JOB_MS
+    if unit_price > 0:
+        most = min(most, int((Decimal(left) / unit_price).to_integral_value(ROUND_FLOOR)))
+    if most < policy.SHORTEST_JOB_MS or left < 0:
+        least = prices.quote(tenant_id, meter, policy.SHORTEST_JOB_MS) + items
         raise SpendCapTooLow(f"The least run costs {least}.", field="spend_cap", least=least.as_json())
     return most
 

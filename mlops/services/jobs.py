@@ -10,7 +10,7 @@ from django.db import transaction
 from django.db.models import Max
 
 from billing import selectors as prices
-from billing.services.entitlements import spend_release, spend_reserve
+from billing.services.entitlements import check, spend_release, spend_reserve
 from millrace.kernel import clock
 from millrace.kernel.audit import Actor, record
 from millrace.kernel.errors import Invalid
@@ -19,7 +19,7 @@ from mlops import policy
 from mlops.errors import JobStateRefused, ModelWithoutChampion, RecipeRefused
 from mlops.models import DatasetVersion, Job, JobKind, JobState, Model, ModelVersion
 from mlops.recipes import DataShape, RecipeProblem, load_recipe
-from mlops.services.costs import JobPrice, affordable_ms, job_price
+from mlops.services.costs import ITEMS_METER, JobPrice, affordable_ms, items_price, job_price
 from mlops.services.events import events_append
 from mlops.services.transitions import job_become
 from mlops.states import RESUMABLE
@@ -60,7 +60,7 @@ class CheckedRequest:
 def job_check(*, tenant_id: UUID, request: JobRequest) -> CheckedRequest:
     """Check parameters against the recipe's schema and data against its contract, and price the run.
 
-    Raises RecipeRefused, ModelWithoutChampion, DeviceUnknown or SpendCapTooLow. Writes nothing.
+    Raises RecipeRefused, ModelWithoutChampion, DeviceUnknown, CurrencyMismatch or SpendCapTooLow. Writes nothing.
     """
     shape = DataShape.from_json(request.dataset_version.shape)
     try:
@@ -158,8 +158,6 @@ def job_resume(*, job: Job, spend_cap: Money | None = None, actor: Actor) -> Job
         locked = Job.objects.select_for_update().get(pk=job.pk)
         if locked.state not in RESUMABLE:
             raise JobStateRefused(f"A job that is {locked.state} cannot be resumed.", state=locked.state)
-        if spend_cap is not None and spend_cap.currency != locked.currency:
-            raise Invalid(f"This job is billed in {locked.currency}.", field="spend_cap")
         limit_ms = _limit_after(locked, spend_cap)
         locked.reservation += 1
         _reserve(locked, limit_ms - locked.billed_ms)
@@ -181,15 +179,19 @@ def _limit_after(job: Job, spend_cap: Money | None) -> int:
         limit_ms = job.billed_ms + max(job.limit_ms, policy.LIMIT_FLOOR_MS)
     if spend_cap is not None:
         unit_price = prices.unit_price(job.tenant_id, job.meter)
-        limit_ms = affordable_ms(job.tenant_id, job.meter, unit_price, spend_cap)
+        items = items_price(job.tenant_id, job.kind, job.dataset_version)
+        limit_ms = affordable_ms(job.tenant_id, job.meter, unit_price, spend_cap, items=items)
     if limit_ms - job.billed_ms < policy.SHORTEST_JOB_MS:
         raise Invalid("The cap leaves no time to go on.", field="spend_cap")
     return limit_ms
 
 
 def _reserve(job: Job, quantity_ms: int) -> None:
-    """Hold the worst case of a run of that many milliseconds."""
-    job.reserved = prices.quote(job.tenant_id, job.meter, quantity_ms).amount
+    """Hold the worst case of a run of that many milliseconds. QuotaExceeded where its items pass the plan's quota."""
+    items = items_price(job.tenant_id, job.kind, job.dataset_version)
+    if job.kind == JobKind.BATCH_PREDICT:
+        check(tenant_id=job.tenant_id, meter=ITEMS_METER, quantity=job.dataset_version.rows)
+    job.reserved = (prices.quote(job.tenant_id, job.meter, quantity_ms) + items).amount
     spend_reserve(
         tenant_id=job.tenant_id,
         amount=job.reserved,

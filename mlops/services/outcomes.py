@@ -12,6 +12,7 @@ from millrace.kernel import clock
 from millrace.kernel.db import DbNow
 from mlops import policy
 from mlops.models import Job, JobKind, JobState
+from mlops.services.costs import ITEMS_METER
 from mlops.services.leases import job_held, retry_delay
 from mlops.services.registry import version_create
 from mlops.services.segments import segments_settle_pending
@@ -98,7 +99,7 @@ def _succeed(job: Job, ending: Ending) -> None:
         result |= {"storage_key": output.storage_key, "sha256": output.sha256, "bytes": output.size}
         usage_record(
             tenant_id=job.tenant_id,
-            meter="prediction_items",
+            meter=ITEMS_METER,
             quantity=int(result["items"]),
             occurred_at=clock.now(),
             key=f"job:{job.pk}:items",

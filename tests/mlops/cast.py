@@ -107,7 +107,7 @@ def version(tenant: Tenant, *, model_name: str = "digits", accuracy: float = 0.9
             tail_billable=True,
         )
         job_finish(job_id=job.pk, epoch=held.epoch, ending=ending)
-        return ModelVersion.objects.select_related("model").get(job=job)
+        return ModelVersion.objects.select_related("model", "dataset_version").get(job=job)
 
 
 def prediction(tenant: Tenant, of: ModelVersion | None = None, *, label: str = "7") -> Prediction:
