@@ -88,6 +88,15 @@ def has_unbilled(subscription: Subscription, until: datetime) -> bool:
     return waiting.filter(occurred_at__lt=until).exists()
 
 
+def has_fixed(subscription: Subscription) -> bool:
+    """Whether a price that the subscription had owes something in arrears whatever is used."""
+    prices = [phase.price_version for phase in subscription.phases.select_related("price_version")]
+    return any(
+        price.minimum_commitment or any(isinstance(part, pricing.Flat) for part in components_of(price))
+        for price in prices
+    )
+
+
 _SECOND = timedelta(seconds=1)
 _OURS = (LineKind.USAGE, LineKind.FLAT, LineKind.TRUE_UP)
 

@@ -7,6 +7,7 @@ Stripe.
 """
 
 import logging
+from datetime import datetime
 from fractions import Fraction
 from typing import Any
 
@@ -14,13 +15,14 @@ import stripe
 
 from billing import pricing
 from billing.models import Invoice, InvoiceLine, InvoiceStatus, LineKind, StripeEvent, Subscription
-from billing.services.rating import has_unbilled, invoice_rate, invoice_unrate
+from billing.services.rating import has_fixed, has_unbilled, invoice_rate, invoice_unrate
 from billing.stripe.catalogue import fee_of
 from billing.stripe.client import client, once, plain
 from billing.stripe.customers import tax_rates
 from billing.stripe.handlers import Ignored
 from billing.stripe.invoice_mirror import Fetched, invoice_sync, subscription_id_of
 from billing.stripe.mirrors import uuid_in
+from billing.stripe.subscriptions import subscription_sync
 
 logger = logging.getLogger(__name__)
 _CYCLE = "subscription_cycle"
@@ -58,8 +60,10 @@ def invoice_advance(stripe_id: str) -> Invoice:
         return fetched.invoice
     if fetched.found["auto_advance"]:
         client().v1.invoices.update(stripe_id, {"auto_advance": False})
-    subscription = fetched.invoice.subscription
-    ended_early = subscription.ended_at and subscription.ended_at < subscription.current_period_end
+    # What the period was sold at may be news that has not been handled yet.
+    subscription = subscription_sync(fetched.invoice.subscription.stripe_id)
+    _earlier_first(subscription, fetched.invoice.period_start)
+    ended_early = subscription.ended_at and fetched.invoice.period_start >= subscription.current_period_start
     lines = invoice_rate(
         invoice_id=fetched.invoice.pk, whole_end=subscription.current_period_end if ended_early else None
     )
@@ -76,16 +80,31 @@ def invoice_advance(stripe_id: str) -> Invoice:
     return invoice_sync(stripe_id).invoice
 
 
+def _earlier_first(subscription: Subscription, before: datetime) -> None:
+    """See that the periods until `before` are rated, or known to have gone out unrated, whatever order the news of them
+    comes in: which allowances and minimums an invoice owes depends on those before it."""
+    known = subscription.invoices.filter(period_end=before, period_start__lt=before)
+    known = known.exclude(status=InvoiceStatus.DELETED).exclude(status=InvoiceStatus.DRAFT, rated_at__isnull=True)
+    if before <= subscription.started_at or known.exists():
+        return
+    params: dict[str, Any] = {"subscription": subscription.stripe_id, "limit": 100}
+    at_stripe = [plain(found) for found in client().v1.invoices.list(params).auto_paging_iter()]  # type: ignore[arg-type]
+    for found in sorted(at_stripe, key=lambda found: found["period_end"]):
+        if found["period_end"] <= before.timestamp():
+            invoice_advance(found["id"])
+
+
 def final_invoice_ensure(subscription: Subscription) -> None:
-    """The last invoice of a subscription that ended: its last period's usage, the last day included (M5)."""
+    """The last invoice of a subscription that ended: its last period's usage, the last day included (M5). Called again,
+    it bills what was recorded since."""
     if subscription.ended_at is None:
         return
-    last = subscription.invoices.filter(rated_at__isnull=False).order_by("-period_end").first()
-    start = max(last.period_end if last else subscription.started_at, subscription.started_at)
-    price = subscription.price_version
+    _earlier_first(subscription, subscription.current_period_start)
+    rated = subscription.invoices.filter(rated_at__isnull=False)
+    start = max([subscription.current_period_start, *rated.values_list("period_end", flat=True)])
     in_trial = subscription.trial_end is not None and subscription.ended_at <= subscription.trial_end
-    owes_minimum = price.minimum_commitment > 0 and start < subscription.ended_at and not in_trial
-    if not owes_minimum and not has_unbilled(subscription, subscription.ended_at):
+    owes_fixed = start < subscription.ended_at and not in_trial and has_fixed(subscription)
+    if not owes_fixed and not has_unbilled(subscription, subscription.ended_at):
         return
     metadata = {
         "tenant_id": str(subscription.tenant_id),
@@ -96,7 +115,7 @@ def final_invoice_ensure(subscription: Subscription) -> None:
     ended = plain(client().v1.subscriptions.retrieve(subscription.stripe_id))
     params: dict[str, Any] = {
         "customer": ended["customer"],
-        "currency": price.currency.lower(),
+        "currency": subscription.price_version.currency.lower(),
         "auto_advance": False,
         "pending_invoice_items_behavior": "exclude",
         "collection_method": ended["collection_method"],
@@ -108,7 +127,8 @@ def final_invoice_ensure(subscription: Subscription) -> None:
         params["default_payment_method"] = ended["default_payment_method"]
     if rates := tax_rates(subscription.billing_account):
         params["default_tax_rates"] = rates
-    made = client().v1.invoices.create(params, once(f"final:{subscription.pk}"))  # type: ignore[arg-type]
+    number = rated.filter(period_end=subscription.ended_at).count()
+    made = client().v1.invoices.create(params, once(f"final:{subscription.pk}:{number}"))  # type: ignore[arg-type]
     invoice_advance(made.id)
 
 
