@@ -151,7 +151,7 @@ def earnings(request: HttpRequest) -> HttpResponse:
 
 
 def _partner(request: HttpRequest) -> Partner:
-    return selectors.partner_of(request.caller.tenant_id)  # type: ignore[attr-defined]
+    return selectors.partner_of(request.caller.tenant_id, to_write=request.method == "POST")  # type: ignore[attr-defined]
 
 
 def _earnings_chart(partner: Partner, currency: str) -> Chart:

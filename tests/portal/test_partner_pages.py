@@ -5,6 +5,7 @@ from django.test import Client
 
 from accounts.models import User
 from channels_partners.models import Code, Link, Partner
+from channels_partners.services.partners import partner_change
 from millrace.kernel import visitors
 from millrace.kernel.tenancy import platform_scope
 from tests import factories
@@ -96,6 +97,19 @@ def test_taken_code_is_told_at_its_field(partner: Partner, member: User) -> None
 
     assert "errorlist" in html
     assert "Choose another code." in html
+
+
+@pytest.mark.parametrize("sent", [{"make": "link", "link-code": "spring"}, {"make": "code", "code-code": "SPRING"}])
+def test_suspended_partner_reads_on_and_changes_nothing(partner: Partner, member: User, sent: dict) -> None:
+    link, browser = make_link(partner), factories.logged_in(member)
+    partner_change(partner=partner, status="suspended", actor=factories.SYSTEM)
+
+    assert browser.get("/partner/links/").status_code == 200
+    assert browser.post("/partner/links/", sent).status_code == 403
+    assert browser.post(f"/partner/links/{link.public_id}/disable").status_code == 403
+    with platform_scope(reason="look"):
+        assert list(Link.objects.values_list("pk", "disabled_at")) == [(link.pk, None)]
+        assert not Code.objects.exists()
 
 
 def test_another_partner_s_link_is_not_found(member: User) -> None:
