@@ -103,13 +103,13 @@ def partner_deal(partner: Partner, deal_id: UUID) -> Deal:
 
 def partner_commissions(partner: Partner) -> QuerySet[CommissionEntry]:
     """A partner's entries. Read in the platform's scope: the customers are other tenants."""
-    return CommissionEntry.objects.filter(partner=partner).select_related("attribution__tenant")
+    return CommissionEntry.objects.filter(partner=partner).select_related("attribution__tenant", "attribution__partner")
 
 
 def partner_referrals(partner: Partner) -> QuerySet[Attribution]:
     """The customers bound to a partner, those under review too. Read in the platform's scope."""
     found = Attribution.objects.filter(partner=partner).exclude(status=AttributionStatus.REJECTED)
-    return found.select_related("tenant", "campaign", "link", "code")
+    return found.select_related("tenant", "partner", "campaign", "link", "code")
 
 
 def partner_balances(partner: Partner) -> list[Balance]:

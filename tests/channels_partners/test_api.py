@@ -5,6 +5,8 @@ from decimal import Decimal
 from uuid import uuid4
 
 import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 
 from accounts.models import Invitation, Tenant, User
 from billing.models import TenantBilling
@@ -119,6 +121,22 @@ def test_a_partner_sees_its_customers_as_far_as_it_may() -> None:
         ("accrual", 200, 1000)
     ]
     assert door(affiliate).get("/v1/partner/commissions").json()["data"] == []
+
+
+@pytest.mark.parametrize("path", ["/v1/partner/referrals", "/v1/partner/commissions"])
+def test_a_longer_list_costs_no_more_queries(path: str) -> None:
+    partner = make_partner()
+    for _ in range(3):
+        pay(bring(partner).tenant_id, 1000)
+    api = door(partner)
+    api.get("/v1/partner")  # the key's first use is noted
+
+    with CaptureQueriesContext(connection) as one:
+        assert len(api.get(path, limit=1).json()["data"]) == 1
+    with CaptureQueriesContext(connection) as three:
+        assert len(api.get(path, limit=3).json()["data"]) == 3
+
+    assert len(three) == len(one)
 
 
 def test_a_partners_report_is_its_own_funnel() -> None:
