@@ -104,6 +104,11 @@ def audit_log(tenant_id: UUID) -> QuerySet[AuditEntry]:
     return AuditEntry.objects.filter(tenant_id=tenant_id)
 
 
+def last_state_change(tenant_id: UUID) -> AuditEntry | None:
+    """How the tenant came to its present state: `data` holds before, after and reason. None for one that never moved."""
+    return audit_log(tenant_id).filter(action="tenant.set_state").order_by("-id").first()
+
+
 def _found(rows: QuerySet[Row], prefix: str, text: str) -> Row:
     row = rows.filter(pk=ids.parse(prefix, text)).first()
     if row is None:

@@ -6,7 +6,7 @@ from uuid import UUID
 from django.conf import settings
 from django.db import transaction
 
-from billing.errors import CurrencyMismatch
+from billing.errors import BilledByReseller, CurrencyMismatch
 from billing.models import BillingAccount, TenantBilling
 from millrace.kernel.audit import Actor, record
 from millrace.kernel.errors import Invalid
@@ -89,14 +89,20 @@ def billing_account_set_terms(
     return account
 
 
-def spend_limit_set(*, tenant_id: UUID, limit: Money | None, actor: Actor) -> TenantBilling:
-    """The most that usage may come to in a billing period; None lifts the limit. Running work is not stopped by it."""
+def spend_limit_set(*, tenant_id: UUID, limit: Money | None, actor: Actor, by_payer: bool = False) -> TenantBilling:
+    """The most that usage may come to in a billing period; None lifts the limit. Running work is not stopped by it.
+
+    `by_payer` is set where a reseller limits its customer. BilledByReseller for that customer: the limit guards the
+    reseller's money.
+    """
     with transaction.atomic():
         billing = (
             TenantBilling.objects.select_for_update(of=("self",))
             .select_related("billing_account")
             .get(tenant_id=tenant_id)
         )
+        if not by_payer and billing.billing_account.owner_tenant_id != tenant_id:
+            raise BilledByReseller("Ask your reseller: it pays for this tenant and sets its limit.")
         if limit is not None and limit.currency != billing.billing_account.currency:
             raise CurrencyMismatch(f"This account is billed in {billing.billing_account.currency}.", field="limit")
         if limit is not None and limit.amount < 0:

@@ -6,7 +6,8 @@ from uuid import UUID
 
 from django.db import transaction
 
-from accounts.models import TenantState
+from accounts.models import Tenant, TenantState
+from accounts.selectors import last_state_change
 from accounts.services.tenants import tenant_set_state
 from billing.models import (
     PriceVersion,
@@ -154,7 +155,8 @@ def _told(subscription: Subscription) -> dict[str, Any]:
 
 
 def _follow(subscription: Subscription, before: str, found: dict[str, Any]) -> None:
-    """Move the tenant's state along with its subscription's status; what staff suspended or closed stays so."""
+    """Move the tenant's state along with its subscription's status; what staff or a reseller suspended, and
+    what is closed, stays so."""
     if before == subscription.status or _superseded(subscription):
         return
     tenant = subscription.tenant
@@ -162,14 +164,25 @@ def _follow(subscription: Subscription, before: str, found: dict[str, Any]) -> N
     wanted = _STATE_OF.get(SubscriptionStatus(subscription.status))
     if subscription.status == SubscriptionStatus.CANCELED:
         wanted = TenantState.PAST_DUE if unpaid else TenantState.ACTIVE  # the free plan is left to it
-    by_staff = tenant.state == TenantState.SUSPENDED and _STATE_OF.get(before) != TenantState.SUSPENDED  # type: ignore[call-overload]
-    if wanted is None or tenant.state == TenantState.CLOSED or by_staff:
+    if wanted is None or tenant.state == TenantState.CLOSED or _suspended_by_others(tenant):
         return
     if wanted == TenantState.TRIALING and tenant.state == TenantState.PAST_DUE:
         wanted = TenantState.ACTIVE
     tenant_set_state(
         tenant_id=subscription.tenant_id, state=wanted, actor=_ACTOR, reason=f"subscription {subscription.status}"
     )
+
+
+def state_owed(tenant_id: UUID) -> TenantState | None:
+    """What the tenant's running subscription makes of its state; None without one. Runs in the platform's scope."""
+    running = Subscription.objects.filter(tenant_id=tenant_id).exclude(status__in=ENDED)
+    latest = running.order_by("-started_at").first()
+    return _STATE_OF.get(SubscriptionStatus(latest.status)) if latest else None
+
+
+def _suspended_by_others(tenant: Tenant) -> bool:
+    last = last_state_change(tenant.pk) if tenant.state == TenantState.SUSPENDED else None
+    return last is not None and last.actor != str(_ACTOR)
 
 
 def _superseded(subscription: Subscription) -> bool:

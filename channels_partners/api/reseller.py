@@ -92,7 +92,7 @@ class Resume(ResellerView):
 
     @extend_schema(request=None, responses=shapes.ResellerTenantSerializer, summary="Resume a customer")
     def post(self, request: Request, tenant_id: str) -> Response:
-        """It is active again."""
+        """As it was before, or as its subscription stands; 409 `tenant_state` where it was not the reseller's doing."""
         tenant = resellers.reseller_tenant_resume(tenant=self.customer(tenant_id), actor=self.caller.actor)
         return Response(shapes.ResellerTenantSerializer(tenant).data)
 

@@ -6,17 +6,19 @@ from decimal import Decimal
 import pytest
 
 from accounts.models import Tenant, TenantState
+from accounts.services.tenants import tenant_set_state
 from billing import selectors
 from billing.models import Invoice, InvoiceLine, Subscription, UsageEvent
 from billing.services.accounts import billing_account_set_terms
 from billing.services.catalogue import plan_create, price_version_publish
 from billing.services.rating import invoice_rate
 from billing.services.subscriptions import subscription_cancel, subscription_change, subscription_preview
-from billing.stripe import invoicing
+from billing.stripe import invoicing, subscriptions
 from billing.stripe.client import client
 from millrace.kernel import clock, reconcile
+from millrace.kernel.audit import Actor
 from millrace.kernel.tenancy import platform_scope, tenant_scope
-from tests.billing.factories import make_billing
+from tests.billing.factories import make_billing, make_subscription
 from tests.billing.stripe_world import World
 from tests.billing.test_flow import RENEWAL, START, balances, use
 from tests.factories import SYSTEM, make_tenant
@@ -351,6 +353,17 @@ def test_a_failed_payment_makes_the_tenant_past_due_until_it_pays(world: World, 
         assert Tenant.objects.get(pk=tenant.pk).state == TenantState.ACTIVE
     assert world.invoices(tenant)[1].status == "paid"
     assert differences() == []
+
+
+@pytest.mark.parametrize(("by", "after"), [("reseller", TenantState.SUSPENDED), ("stripe", TenantState.ACTIVE)])
+def test_a_payment_lifts_only_the_suspension_that_a_failed_one_made(tenant: Tenant, by: str, after: str) -> None:
+    subscription = make_subscription(tenant, status="active")
+    tenant_set_state(tenant_id=tenant.pk, state=TenantState.SUSPENDED, actor=Actor.system(by))
+
+    with platform_scope(reason="test"):
+        subscription.refresh_from_db()
+        subscriptions._follow(subscription, "unpaid", {})
+        assert Tenant.objects.get(pk=tenant.pk).state == after
 
 
 def _card(subscription: Subscription, card: str) -> str:

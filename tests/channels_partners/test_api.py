@@ -9,6 +9,7 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from accounts.models import Invitation, Tenant, User
+from accounts.services.tenants import tenant_set_state
 from billing.models import TenantBilling
 from billing.services.usage import usage_record
 from channels_partners.models import Attribution, Deal, Link, Partner
@@ -18,6 +19,7 @@ from channels_partners.services.partners import partner_change
 from millrace.kernel import clock, outbox
 from millrace.kernel.ids import parse
 from millrace.kernel.tenancy import platform_scope, tenant_scope
+from tests.billing.factories import make_subscription
 from tests.channels_partners.makers import (
     attribution_of,
     make_channel,
@@ -214,7 +216,7 @@ def test_a_reseller_suspends_resumes_limits_and_reads_usage() -> None:
         )
 
     assert api.post(f"{path}/suspend").json()["state"] == "suspended"
-    assert api.post(f"{path}/resume").json()["state"] == "active"
+    assert api.post(f"{path}/resume").json()["state"] == "trialing"
     limit = {"limit": {"amount": 10_000, "currency": "CNY"}}
     assert api.put(f"{path}/spend-limit", limit).json() == limit
     assert api.get(f"{path}/spend-limit").json() == limit
@@ -224,6 +226,59 @@ def test_a_reseller_suspends_resumes_limits_and_reads_usage() -> None:
     assert [(row["meter"], row["quantity"]) for row in usage] == [("cpu_ms", 70)]
     assert api.get("/v1/reseller/invoices").json()["data"] == []
     assert api.get("/v1/reseller/prices").status_code == 200
+
+
+def test_a_customer_does_not_lift_the_limit_that_its_reseller_set() -> None:
+    api = door(make_partner("Reseller", kind="reseller"), "reseller")
+    customer = api.post("/v1/reseller/tenants", {"name": "Acme"}).json()["id"]
+    limit = {"limit": {"amount": 10_000, "currency": "CNY"}}
+    api.put(f"/v1/reseller/tenants/{customer}/spend-limit", limit)
+    with platform_scope(reason="test"):
+        own = api_client(Tenant.objects.get(pk=parse("ten", customer)), ["billing"])
+
+    answer = own.put("/v1/spend-limit", {"limit": None})
+
+    assert (answer.status_code, answer.json()["code"]) == (409, "billed_by_reseller")
+    assert api.get(f"/v1/reseller/tenants/{customer}/spend-limit").json() == limit
+
+
+@pytest.mark.parametrize(
+    ("before", "subscription", "after"),
+    [("trialing", None, "trialing"), ("past_due", None, "past_due"), ("active", "past_due", "past_due")],
+)
+def test_a_resumed_customer_stands_as_it_did_or_as_its_subscription_does(
+    before: str, subscription: str | None, after: str
+) -> None:
+    api = door(make_partner("Reseller", kind="reseller"), "reseller")
+    customer = api.post("/v1/reseller/tenants", {"name": "Acme"}).json()["id"]
+    tenant = tenant_in_state(customer, before)
+    if subscription:
+        make_subscription(tenant, status=subscription)
+
+    assert api.post(f"/v1/reseller/tenants/{customer}/resume").json()["state"] == before  # nothing to resume
+    assert api.post(f"/v1/reseller/tenants/{customer}/suspend").json()["state"] == "suspended"
+    for _ in range(2):
+        assert api.post(f"/v1/reseller/tenants/{customer}/resume").json()["state"] == after
+
+
+@pytest.mark.parametrize("subscription", [None, "unpaid"])
+def test_a_reseller_lifts_no_suspension_but_its_own(subscription: str | None) -> None:
+    api = door(make_partner("Reseller", kind="reseller"), "reseller")
+    customer = api.post("/v1/reseller/tenants", {"name": "Acme"}).json()["id"]
+    if subscription:
+        api.post(f"/v1/reseller/tenants/{customer}/suspend")
+        make_subscription(tenant_in_state(customer, "suspended"), status=subscription)
+    else:
+        tenant_in_state(customer, "suspended")
+
+    answer = api.post(f"/v1/reseller/tenants/{customer}/resume")
+
+    assert (answer.status_code, answer.json()["code"]) == (409, "tenant_state")
+    assert api.get(f"/v1/reseller/tenants/{customer}").json()["state"] == "suspended"
+
+
+def tenant_in_state(public_id: str, state: str) -> Tenant:
+    return tenant_set_state(tenant_id=parse("ten", public_id), state=state, actor=SYSTEM)
 
 
 def test_a_reseller_meets_404_for_anybody_elses_customer(tenant: Tenant) -> None:
