@@ -31,6 +31,13 @@ class NotAPartner(Forbidden):
     title = "Your organisation is not set up for this"
 
 
+class RebateInForce(Conflict):
+    """A reseller's rebate stays while subscriptions run whose fees were agreed with it."""
+
+    code = "rebate_in_force"
+    title = "The rebate is in force"
+
+
 class NotHeld(Conflict):
     """Only an attribution that is held can be reviewed."""
 

@@ -3,11 +3,14 @@
 from decimal import Decimal
 from typing import Any
 
-from django.db import transaction
+from django.db import connection, transaction
 from django.db.models import Max
 
 from accounts.models import Tenant, TenantKind
-from channels_partners.errors import CodeTaken
+from billing.models import BillingAccount, Subscription
+from billing.services.accounts import billing_account_set_terms
+from billing.stripe.subscriptions import ENDED
+from channels_partners.errors import CodeTaken, RebateInForce
 from channels_partners.models import (
     Channel,
     Partner,
@@ -38,6 +41,8 @@ def terms_publish(
     """The next version of a commission plan. Customers already bound keep theirs; give it to partners to use it."""
     _check_terms(kind, rate, flat or {}, duration, months, cap)
     with platform_scope(reason="terms are the platform's"), transaction.atomic():
+        with connection.cursor() as cursor:  # two versions at the same moment: one waits, and is the next
+            cursor.execute("SELECT pg_advisory_xact_lock(hashtext(%s))", [f"terms:{slug}"])
         last = TermsVersion.objects.filter(slug=slug).aggregate(last=Max("version"))["last"] or 0
         terms = TermsVersion.objects.create(
             slug=slug,
@@ -87,7 +92,10 @@ def partner_create(
 
 
 def partner_change(*, partner: Partner, actor: Actor, **changes: Any) -> Partner:
-    """Change a partner's terms, status, name or discount for the future; what is bound stays as it was."""
+    """Change a partner's terms, status, name or discount for the future; what is bound stays as it was.
+
+    RebateInForce for another discount while subscriptions run at the present one: their fees were agreed with it.
+    """
     unknown = set(changes) - {"terms", "status", "name", "discount_percent"}
     if unknown:
         raise Invalid("That cannot be changed.", field=sorted(unknown)[0])
@@ -95,12 +103,26 @@ def partner_change(*, partner: Partner, actor: Actor, **changes: Any) -> Partner
         raise Invalid(f"A partner's status is one of: {', '.join(PartnerStatus.values)}.", field="status")
     with platform_scope(reason="partners are the platform's"), transaction.atomic():
         locked = Partner.objects.select_for_update(of=("self",)).get(pk=partner.pk)
+        if changes.get("discount_percent", locked.discount_percent) != locked.discount_percent:
+            _change_rebate(locked, changes["discount_percent"], actor)
         for name, value in changes.items():
             setattr(locked, name, value)
         locked.save(update_fields=list(changes))
         data = {name: str(value) for name, value in changes.items()}
         record(actor=actor, action="partner.change", target=locked, tenant_id=locked.organisation_id, data=data)
     return locked
+
+
+def _change_rebate(partner: Partner, percent: Decimal, actor: Actor) -> None:
+    """What the reseller's account is billed by is what its price list shows."""
+    account = BillingAccount.objects.filter(owner_tenant_id=partner.organisation_id).first()
+    if account is None:
+        return
+    if Subscription.objects.filter(billing_account=account).exclude(status__in=ENDED).exists():
+        raise RebateInForce(
+            "Its customers' subscriptions run at the present one: end them first.", field="discount_percent"
+        )
+    billing_account_set_terms(account_id=account.pk, actor=actor, discount_percent=percent)
 
 
 def _check_terms(
@@ -116,6 +138,8 @@ def _check_terms(
         raise Invalid("A rate is a share from 0 to 1: 0.2 is 20 %.", field="rate")
     if (kind == TermsKind.PERCENT) != (rate > 0) or (kind == TermsKind.FLAT) != bool(flat):
         raise Invalid("Percent terms have a rate above 0, flat ones an amount for each currency.", field="rate")
+    if cap is not None and not cap:
+        raise Invalid("A cap names an amount for each currency; leave it out for none.", field="cap")
     for name, amounts in (("flat", flat), ("cap", cap or {})):
         for currency, amount in amounts.items():
             exponent(currency)

@@ -12,7 +12,7 @@ from channels_partners.services.links import link_create
 from channels_partners.services.partners import partner_create, terms_publish
 from millrace.kernel import clock, outbox
 from millrace.kernel.tenancy import platform_scope
-from tests.factories import SYSTEM, make_member, make_tenant, make_user
+from tests.factories import SYSTEM, ApiClient, api_client, make_member, make_tenant, make_user
 
 
 def make_channel(slug: str = "agents", kind: str = "agent") -> Channel:
@@ -41,6 +41,12 @@ def make_link(partner: Partner | None = None, **fields: Any) -> Link:
     """A link of a partner, or of a channel."""
     channel = fields.pop("channel", None) or (partner.channel if partner else make_channel("social", "social"))
     return link_create(channel=channel, partner=partner, actor=SYSTEM, **fields)
+
+
+def door(partner: Partner, scope: str = "partner") -> ApiClient:
+    """A client at a partner's doors, with a key of this scope."""
+    with platform_scope(reason="test"):
+        return api_client(Tenant.objects.get(pk=partner.organisation_id), [scope])
 
 
 def sign_up(email: str = "", name: str = "Acme", **context: Any) -> Attribution:

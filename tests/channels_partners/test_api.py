@@ -1,4 +1,4 @@
-"""The partner's, the reseller's and the staff's doors."""
+"""The partner's and the staff's doors."""
 
 from datetime import timedelta
 from decimal import Decimal
@@ -9,19 +9,14 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from accounts.models import Invitation, Tenant, User
-from accounts.services.tenants import tenant_set_state
-from billing.models import TenantBilling
-from billing.services.usage import usage_record
 from channels_partners.models import Attribution, Deal, Link, Partner
 from channels_partners.services.deals import deal_register
 from channels_partners.services.links import code_create
 from channels_partners.services.partners import partner_change
-from millrace.kernel import clock, outbox
-from millrace.kernel.ids import parse
-from millrace.kernel.tenancy import platform_scope, tenant_scope
-from tests.billing.factories import make_subscription
+from millrace.kernel import clock
+from millrace.kernel.tenancy import platform_scope
 from tests.channels_partners.makers import (
-    attribution_of,
+    door,
     make_channel,
     make_link,
     make_partner,
@@ -29,14 +24,9 @@ from tests.channels_partners.makers import (
     pay,
     sign_up,
 )
-from tests.factories import SYSTEM, ApiClient, api_client, logged_in
+from tests.factories import SYSTEM, ApiClient, logged_in
 
 pytestmark = pytest.mark.django_db
-
-
-def door(partner: Partner, scope: str = "partner") -> ApiClient:
-    with platform_scope(reason="test"):
-        return api_client(Tenant.objects.get(pk=partner.organisation_id), [scope])
 
 
 def bring(partner: Partner, **fields: str) -> Attribution:
@@ -188,113 +178,6 @@ def test_a_suspended_partner_reads_on_and_changes_nothing() -> None:
     assert not Link.objects.exists()
 
 
-def test_a_reseller_founds_a_customer_that_it_pays_for() -> None:
-    reseller = make_partner("Reseller", kind="reseller", discount_percent=Decimal("15"))
-    api = door(reseller, "reseller")
-
-    made = api.post("/v1/reseller/tenants", {"name": "Acme", "owner_email": "ann@acme.test"})
-    outbox.drain()
-
-    assert made.status_code == 201
-    key = parse("ten", made.json()["id"])
-    with platform_scope(reason="look"):
-        billing = TenantBilling.objects.select_related("billing_account").get(tenant_id=key)
-        assert Invitation.objects.get(tenant_id=key).email == "ann@acme.test"
-    assert billing.billing_account.owner_tenant_id == reseller.organisation_id
-    assert billing.billing_account.discount_percent == 15
-    assert (attribution_of(key).precedence, attribution_of(key).partner) == ("reseller", reseller)
-    assert [row["id"] for row in api.get("/v1/reseller/tenants").json()["data"]] == [made.json()["id"]]
-
-
-def test_a_reseller_suspends_resumes_limits_and_reads_usage() -> None:
-    api = door(make_partner("Reseller", kind="reseller"), "reseller")
-    tenant = api.post("/v1/reseller/tenants", {"name": "Acme"}).json()["id"]
-    key, path = parse("ten", tenant), f"/v1/reseller/tenants/{tenant}"
-    with tenant_scope(key):
-        usage_record(
-            tenant_id=key, meter="cpu_ms", quantity=70, occurred_at=clock.now() - timedelta(seconds=1), key="k"
-        )
-
-    assert api.post(f"{path}/suspend").json()["state"] == "suspended"
-    assert api.post(f"{path}/resume").json()["state"] == "trialing"
-    limit = {"limit": {"amount": 10_000, "currency": "CNY"}}
-    assert api.put(f"{path}/spend-limit", limit).json() == limit
-    assert api.get(f"{path}/spend-limit").json() == limit
-    assert api.put(f"{path}/spend-limit", {"limit": {"amount": 1, "currency": "USD"}}).status_code == 422
-    assert api.put(f"{path}/spend-limit", {"limit": None}).json() == {"limit": None}
-    usage = api.get(f"{path}/usage").json()["data"]
-    assert [(row["meter"], row["quantity"]) for row in usage] == [("cpu_ms", 70)]
-    assert api.get("/v1/reseller/invoices").json()["data"] == []
-    assert api.get("/v1/reseller/prices").status_code == 200
-
-
-def test_a_customer_does_not_lift_the_limit_that_its_reseller_set() -> None:
-    api = door(make_partner("Reseller", kind="reseller"), "reseller")
-    customer = api.post("/v1/reseller/tenants", {"name": "Acme"}).json()["id"]
-    limit = {"limit": {"amount": 10_000, "currency": "CNY"}}
-    api.put(f"/v1/reseller/tenants/{customer}/spend-limit", limit)
-    with platform_scope(reason="test"):
-        own = api_client(Tenant.objects.get(pk=parse("ten", customer)), ["billing"])
-
-    answer = own.put("/v1/spend-limit", {"limit": None})
-
-    assert (answer.status_code, answer.json()["code"]) == (409, "billed_by_reseller")
-    assert api.get(f"/v1/reseller/tenants/{customer}/spend-limit").json() == limit
-
-
-@pytest.mark.parametrize(
-    ("before", "subscription", "after"),
-    [("trialing", None, "trialing"), ("past_due", None, "past_due"), ("active", "past_due", "past_due")],
-)
-def test_a_resumed_customer_stands_as_it_did_or_as_its_subscription_does(
-    before: str, subscription: str | None, after: str
-) -> None:
-    api = door(make_partner("Reseller", kind="reseller"), "reseller")
-    customer = api.post("/v1/reseller/tenants", {"name": "Acme"}).json()["id"]
-    tenant = tenant_in_state(customer, before)
-    if subscription:
-        make_subscription(tenant, status=subscription)
-
-    assert api.post(f"/v1/reseller/tenants/{customer}/resume").json()["state"] == before  # nothing to resume
-    assert api.post(f"/v1/reseller/tenants/{customer}/suspend").json()["state"] == "suspended"
-    for _ in range(2):
-        assert api.post(f"/v1/reseller/tenants/{customer}/resume").json()["state"] == after
-
-
-@pytest.mark.parametrize("subscription", [None, "unpaid"])
-def test_a_reseller_lifts_no_suspension_but_its_own(subscription: str | None) -> None:
-    api = door(make_partner("Reseller", kind="reseller"), "reseller")
-    customer = api.post("/v1/reseller/tenants", {"name": "Acme"}).json()["id"]
-    if subscription:
-        api.post(f"/v1/reseller/tenants/{customer}/suspend")
-        make_subscription(tenant_in_state(customer, "suspended"), status=subscription)
-    else:
-        tenant_in_state(customer, "suspended")
-
-    answer = api.post(f"/v1/reseller/tenants/{customer}/resume")
-
-    assert (answer.status_code, answer.json()["code"]) == (409, "tenant_state")
-    assert api.get(f"/v1/reseller/tenants/{customer}").json()["state"] == "suspended"
-
-
-def tenant_in_state(public_id: str, state: str) -> Tenant:
-    return tenant_set_state(tenant_id=parse("ten", public_id), state=state, actor=SYSTEM)
-
-
-def test_a_reseller_meets_404_for_anybody_elses_customer(tenant: Tenant) -> None:
-    first, second = (door(make_partner(name, kind="reseller"), "reseller") for name in ("First", "Second"))
-    theirs = second.post("/v1/reseller/tenants", {"name": "Theirs"}).json()["id"]
-
-    for stranger in (theirs, tenant.public_id, "ten_nonsense"):
-        path = f"/v1/reseller/tenants/{stranger}"
-        assert first.get(path).status_code == 404
-        assert first.get(f"{path}/usage").status_code == 404
-        assert first.get(f"{path}/spend-limit").status_code == 404
-        assert first.put(f"{path}/spend-limit", {"limit": None}).status_code == 404
-        assert first.post(f"{path}/suspend").status_code == 404
-    assert second.get(f"/v1/reseller/tenants/{theirs}").json()["state"] == "trialing"
-
-
 def test_customers_rate_once_a_month(api: ApiClient, tenant: Tenant) -> None:
     first = api.post("/v1/surveys/csat", {"score": 5, "comment": "fine"})
 
@@ -351,6 +234,7 @@ def test_staff_set_up_channels_terms_and_partners(staff: User) -> None:
         ("terms", {"slug": "x", "kind": "percent"}),
         ("terms", {"slug": "x", "kind": "percent", "rate": "1.5"}),
         ("terms", {"slug": "x", "kind": "flat", "flat": {"XXX": 1}}),
+        ("terms", {"slug": "x", "kind": "percent", "rate": "0.1", "cap": {}}),
         ("terms", {"slug": "x", "kind": "flat", "flat": {"CNY": 1}, "duration": "months"}),
         ("campaigns", {"slug": "x", "name": "x", "channel": "nowhere"}),
         ("partners", {"name": "x", "kind": "agent", "channel": "nowhere", "owner_email": "x@y.test"}),

@@ -15,7 +15,7 @@ from channels_partners.services.deals import deal_register
 from channels_partners.services.links import code_create, link_create
 from millrace.kernel import clock
 from millrace.kernel.tenancy import platform_scope
-from tests.channels_partners.makers import amounts_of, make_partner, sign_up
+from tests.channels_partners.makers import amounts_of, make_partner, make_terms, sign_up
 from tests.factories import SYSTEM, make_tenant
 
 pytestmark = pytest.mark.usefixtures("real_db")
@@ -98,6 +98,12 @@ def test_one_code_makes_one_link() -> None:
 
     assert Link.objects.count() == 1
     assert sum(isinstance(answer, CodeTaken) for answer in answers) == 3
+
+
+def test_terms_published_at_one_moment_are_versions_one_after_the_other() -> None:
+    versions = at_once(lambda _: make_terms(slug="agents").version)
+
+    assert sorted(versions, key=str) == [1, 2, 3, 4]
 
 
 def test_a_tenant_is_bound_once() -> None:
