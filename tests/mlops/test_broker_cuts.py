@@ -15,9 +15,7 @@ from millrace.kernel.tenancy import platform_scope
 from tests.mlops.brokers import Broker, Relay
 from tests.mlops.programs import ROOT, Program, wait_for
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(180)]
-# A message must be handled this soon after a cut. Celery waits 2, 4, … seconds between its attempts to connect.
-BACK_SECONDS = 60
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]  # every wait has a limit of its own, and a log to show
 
 
 @pytest.fixture
@@ -36,6 +34,7 @@ def start_on(start: Callable[..., Program], broker: Broker) -> Callable[[str], P
     def run(url: str) -> Program:
         program = start(str(ROOT / "manage.py"), "worker", "--queues", "platform", VALKEY_URL=url)
         handles_a_message(broker, program)
+        wait_for(lambda: broker.waiting("platform") == 0, program)  # a slow start was rung for more than once
         return program
 
     return run
@@ -82,7 +81,7 @@ def handles_a_message(broker: Broker, worker: Program) -> None:
             ring(broker)
         return is_delivered(event)
 
-    wait_for(rung_and_delivered, worker, BACK_SECONDS)
+    wait_for(rung_and_delivered, worker)
 
 
 def test_j5_cut_connections_are_made_again_every_time(worker: Program, broker: Broker) -> None:
@@ -122,7 +121,7 @@ def test_j5_without_a_broker_the_worker_waits_for_one(start: Callable[..., Progr
     broker.stop()
     # The broker alone: with a movable clock no program starts without Valkey itself.
     worker = start(str(ROOT / "manage.py"), "worker", "--queues", "platform", CELERY_BROKER_URL=broker.url)
-    wait_for(lambda: "Cannot connect" in worker.output(), worker, BACK_SECONDS)
+    wait_for(lambda: "Cannot connect" in worker.output(), worker)
     broker.start()
     handles_a_message(broker, worker)
 
@@ -165,9 +164,9 @@ def test_sigterm_while_platform_tasks_flow_leaves_no_traceback(worker: Program, 
 
 def test_sigterm_without_a_broker_is_obeyed_at_once(worker: Program, broker: Broker) -> None:
     broker.stop(signal.SIGKILL)
-    wait_for(lambda: "Cannot connect" in worker.output(), worker, BACK_SECONDS)
+    wait_for(lambda: "Cannot connect" in worker.output(), worker)
     began = time.monotonic()
     assert worker.stop() == 0
     assert time.monotonic() - began < 10
     # What the broker's death itself interrupted may have said so before.
-    assert "Traceback" not in worker.output().rpartition("told to stop")[2]
+    assert "Traceback" not in worker.output().rpartition("told to stop")[2], worker.output()
