@@ -9,7 +9,7 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from accounts.models import Invitation, Tenant, User
-from channels_partners.models import Attribution, Deal, Link, Partner
+from channels_partners.models import Attribution, ChannelSpend, Deal, Link, Partner
 from channels_partners.services.deals import deal_register
 from channels_partners.services.links import code_create
 from channels_partners.services.partners import partner_change
@@ -24,7 +24,7 @@ from tests.channels_partners.makers import (
     pay,
     sign_up,
 )
-from tests.factories import SYSTEM, ApiClient, logged_in
+from tests.factories import SYSTEM, ApiClient, logged_in, make_user
 
 pytestmark = pytest.mark.django_db
 
@@ -243,6 +243,24 @@ def test_staff_set_up_channels_terms_and_partners(staff: User) -> None:
 )
 def test_staffs_nonsense_is_refused(staff: User, path: str, body: dict) -> None:
     Staff(staff).post(path, body, status=422)
+
+
+def test_staff_without_a_tenant_repeat_a_request_safely(staff: User) -> None:
+    make_channel("fairs", "event")
+    spend = {"channel": "fairs", "spent": {"amount": 100, "currency": "CNY"}, "spent_on": "2026-01-05"}
+    colleague = make_user("colleague@millrace.test", is_staff=True)
+
+    answers = [
+        logged_in(user).post(
+            "/v1/ops/spend", spend, content_type="application/json", headers={"Idempotency-Key": "january"}
+        )
+        for user in (staff, staff, colleague)
+    ]
+
+    assert [answer.status_code for answer in answers] == [201] * 3
+    assert [answer.headers.get("Idempotent-Replayed") for answer in answers] == [None, "true", None]
+    assert answers[0].json() == answers[1].json()
+    assert ChannelSpend.objects.count() == 2
 
 
 def test_staff_review_what_is_held(staff: User) -> None:

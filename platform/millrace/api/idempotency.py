@@ -6,6 +6,7 @@ happened (M1). Two requests with one key at the same moment wait for each other 
 
 import hashlib
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 from uuid import UUID
 
@@ -15,8 +16,10 @@ from django.db import transaction
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from millrace.api.caller import Caller
 from millrace.kernel.errors import Conflict, Invalid
 from millrace.kernel.models import IdempotencyRecord
+from millrace.kernel.tenancy import platform_scope
 
 _LONGEST_KEY = 255
 _encoder = msgspec.json.Encoder(decimal_format="string", enc_hook=str)
@@ -46,7 +49,7 @@ def key_of(request: Request) -> str:
 
 def run(
     request: Request,
-    tenant_id: UUID,
+    caller: Caller,
     handler: Callable[[], Response],
     *,
     holds_transaction: bool,
@@ -58,8 +61,10 @@ def run(
     sets it False: it runs first, is safe to repeat by its own means, and the first recorded answer wins.
     The members of `shown_once` (secrets) are kept out of the record: a replay carries null in their place.
     """
-    key, path, body_hash = key_of(request), _stored_path(request), _fingerprint(request.data)
-    known = IdempotencyRecord.objects.filter(tenant_id=tenant_id, path=path, key=key).first()
+    tenant_id = caller.tenant_id if caller.has_tenant else None
+    key, path, body_hash = key_of(request), _stored_path(request, caller), _fingerprint(request.data)
+    with _keeping(tenant_id):
+        known = IdempotencyRecord.objects.filter(tenant_id=tenant_id, path=path, key=key).first()
     if known is not None:
         return _replay(known, body_hash)
     first = handler() if not holds_transaction else None
@@ -68,15 +73,17 @@ def run(
     try:
         with transaction.atomic():
             record = IdempotencyRecord(tenant_id=tenant_id, key=key, path=path, body_hash=body_hash)
-            IdempotencyRecord.objects.bulk_create([record], ignore_conflicts=True)
-            stored = IdempotencyRecord.objects.get(tenant_id=tenant_id, path=path, key=key)
+            with _keeping(tenant_id):
+                IdempotencyRecord.objects.bulk_create([record], ignore_conflicts=True)
+                stored = IdempotencyRecord.objects.get(tenant_id=tenant_id, path=path, key=key)
             if stored.pk != record.pk:
                 return _replay(stored, body_hash)
             response = first if first is not None else handler()
             if response.status_code >= 400:
                 raise _Refused(response)
             stored.status, stored.body = response.status_code, _without(shown_once, _plain(response.data))
-            stored.save(update_fields=["status", "body"])
+            with _keeping(tenant_id):
+                stored.save(update_fields=["status", "body"])
             return response
     except _Refused as refused:
         return refused.response
@@ -108,9 +115,17 @@ def _replay(record: IdempotencyRecord, body_hash: str) -> Response:
     return Response(record.body, status=record.status, headers={"Idempotent-Replayed": "true"})
 
 
-def _stored_path(request: Request) -> str:
-    # The method belongs to the request's identity; a path too long for the column is known by its hash.
-    path = f"{request.method} {request.path}"
+def _keeping(tenant_id: UUID | None) -> AbstractContextManager[None]:
+    """The scope that a record is kept in: the caller's own, or the platform's for a caller without a tenant."""
+    return nullcontext() if tenant_id else platform_scope(reason="the answer to somebody without a tenant")
+
+
+def _stored_path(request: Request, caller: Caller) -> str:
+    # The method belongs to the request's identity, and so does a caller whose tenant says nothing of it; a path too
+    # long for the column is known by its hash.
+    path = (
+        f"{request.method} {request.path}" if caller.has_tenant else f"{caller.actor} {request.method} {request.path}"
+    )
     return path if len(path) <= _LONGEST_KEY else hashlib.sha256(path.encode()).hexdigest()
 
 

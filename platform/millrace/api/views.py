@@ -63,7 +63,7 @@ class ApiView(APIView):
         self.check_permissions(request)
         method = (request.method or "").lower()
         keyed = request.method in self.idempotent and idempotency.key_of(request)
-        if keyed and hasattr(self, method) and isinstance(request.auth, Caller) and request.auth.has_tenant:
+        if keyed and hasattr(self, method) and isinstance(request.auth, Caller):
             setattr(self, method, self._once(request, getattr(self, method)))
 
     def finalize_response(self, request: Request, response: Any, *args: Any, **kwargs: Any) -> Any:
@@ -96,7 +96,7 @@ class ApiView(APIView):
         def answer(*args: Any, **kwargs: Any) -> Response:
             return idempotency.run(
                 request,
-                self.caller.tenant_id,
+                self.caller,
                 lambda: handler(*args, **kwargs),
                 holds_transaction=self.holds_transaction,
                 shown_once=self.shown_once,
