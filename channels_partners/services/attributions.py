@@ -150,16 +150,21 @@ def _evidence(
     domain = rules.domain_of(email)
     if domain:
         mine = Q(email=email.strip().lower()) | (Q(email="") if domain not in rules.PUBLIC_MAIL_DOMAINS else Q())
-        deals = Deal.objects.filter(mine, domain=domain, withdrawn_at__isnull=True)
+        deals = Deal.objects.filter(mine, _until("withdrawn_at", at), domain=domain)
         for deal in deals.filter(partner__status=PartnerStatus.ACTIVE).select_related("partner__terms"):
             found.append((Candidate("deal", deal.pk, deal.created_at, deal.expires_at), deal))
     if coupon.strip():
-        codes = Code.objects.filter(_WORKING, code=coupon.strip().upper(), disabled_at__isnull=True)
+        codes = Code.objects.filter(_WORKING, _until("disabled_at", at), code=coupon.strip().upper())
         for code in codes.select_related("channel", "campaign", "partner__terms"):
             found.append((Candidate("coupon", code.pk, code.created_at, code.expires_at), code))
     for click in _clicks(email, visitor_id, at):
         found.append((Candidate("click", click.pk, click.at, click.at + _window(click)), click))
     return found
+
+
+def _until(column: str, at: datetime) -> Q:
+    """What had not ended at the sign-up; the news of it may be late, and what ended since was good then."""
+    return Q(**{f"{column}__isnull": True}) | Q(**{f"{column}__gt": at})
 
 
 def _clicks(email: str, visitor_id: UUID | None, at: datetime) -> list[Click]:

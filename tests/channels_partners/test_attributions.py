@@ -16,7 +16,7 @@ from channels_partners.models import Attribution
 from channels_partners.services.attributions import attribution_review
 from channels_partners.services.clicks import visitor_identify
 from channels_partners.services.deals import deal_register, deal_withdraw
-from channels_partners.services.links import code_create
+from channels_partners.services.links import code_create, code_disable
 from channels_partners.services.partners import partner_change
 from millrace.kernel import clock, outbox, visitors
 from millrace.kernel.tenancy import platform_scope
@@ -106,6 +106,20 @@ def test_a_withdrawn_deal_or_a_suspended_partner_wins_nobody() -> None:
     assert sign_up("ann@acme.test").precedence == "direct"
     partner_change(partner=partner, status="suspended", actor=SYSTEM)
     assert sign_up(visitor_id=visitor).precedence == "direct"
+
+
+def test_late_news_finds_what_was_good_at_the_sign_up() -> None:
+    partner = make_partner()
+    deal = deal_register(partner=partner, company="Acme", domain="acme.test", actor=SYSTEM)
+    code = code_create(code="FAIR26", channel=partner.channel, partner=partner, actor=SYSTEM)
+    dealt = make_tenant(owner=make_user("ann@acme.test"))
+    typed = make_tenant(owner=make_user("ann@bolt.test"), coupon="FAIR26")
+    deal_withdraw(deal=deal, actor=SYSTEM)
+    code_disable(code=code, actor=SYSTEM)
+    outbox.drain()  # only now
+
+    assert (attribution_of(dealt.pk).deal, attribution_of(typed.pk).code) == (deal, code)
+    assert sign_up("ben@acme.test", coupon="FAIR26").precedence == "direct"
 
 
 def test_an_old_click_does_not_count() -> None:
