@@ -8,7 +8,7 @@ from accounts import selectors
 from accounts.api import serializers as shapes
 from accounts.api.authentication import TENANT_SESSION_KEY, caller_of
 from accounts.models import ApiKey
-from accounts.roles import Role
+from accounts.roles import Role, permissions_of_scopes
 from accounts.services.api_keys import api_key_create, api_key_revoke
 from accounts.services.invitations import invitation_accept, invitation_create, invitation_revoke
 from accounts.services.members import member_remove, member_set_role
@@ -183,8 +183,12 @@ class ApiKeys(ApiView):
         request=shapes.KeyRequestSerializer, responses={201: shapes.NewKeySerializer}, summary="Make an API key"
     )
     def post(self, request: Request) -> Response:
-        """The answer holds the secret, this once: it is stored as a keyed hash only."""
+        """The answer holds the secret, this once: it is stored as a keyed hash only. A key opens nothing that its maker
+        may not do."""
         wanted = self.valid(shapes.KeyRequestSerializer)
+        opens = permissions_of_scopes(wanted["scopes"], tenant_kind=self.caller.tenant.kind)
+        if beyond := opens - self.caller.permissions:
+            raise Forbidden(f"You may not do this yourself: {', '.join(sorted(beyond))}.", field="scopes")
         key, secret = api_key_create(tenant=self.caller.tenant, actor=self.caller.actor, **wanted)
         return Response(shapes.KeySerializer(key).data | {"secret": secret}, status=201)
 

@@ -149,6 +149,19 @@ def test_partner_scopes_open_nothing_in_a_customers_tenant(tenant: Tenant) -> No
     assert api_client(tenant, ["partner", "reseller"]).get("/v1/me").json()["permissions"] == []
 
 
+def test_a_key_makes_no_key_that_may_do_more_than_itself(partner_user: User) -> None:
+    organisation = partner_user.memberships.model.objects
+    with platform_scope(reason="look"):
+        partners = organisation.select_related("tenant").get(user=partner_user).tenant
+    key, body = api_client(partners, ["admin"]), {"name": "x", "scopes": ["reseller"]}
+
+    answer = key.post("/v1/api-keys", body)
+
+    assert (answer.status_code, answer.json()["field"]) == (403, "scopes")
+    assert logged_in(partner_user).post("/v1/api-keys", body, content_type="application/json").status_code == 201
+    assert key.post("/v1/api-keys", {"name": "x", "scopes": ["jobs"]}).status_code == 201
+
+
 def test_a_suspended_tenant_reads_and_pays(alice: User, tenant: Tenant) -> None:
     tenant_set_state(tenant_id=tenant.pk, state="suspended", actor=SYSTEM)
     client, program = logged_in(alice), api_client(tenant)
