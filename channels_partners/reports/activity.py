@@ -1,12 +1,13 @@
 """Retention and satisfaction: who stays active, and what they say."""
 
 from collections import Counter, defaultdict
-from datetime import date
+from datetime import date, timedelta
 from uuid import UUID
 
 from django.db.models import Q, QuerySet
 from django.db.models.functions import TruncMonth
 
+from accounts.models import TenantKind
 from billing.models import UsageEvent
 from channels_partners import measures
 from channels_partners.models import SurveyAnswer, SurveyKind
@@ -29,10 +30,10 @@ RETENTION_COLUMNS = (
 CSAT_COLUMNS = (
     Column("group", "text"),
     Column("name", "text"),
-    Column("answers", "count", "answers on the 1–5 scale in [from, to)"),
+    Column("answers", "count", "customers' answers on the 1–5 scale in [from, to)"),
     Column("satisfied", "count", "answers of 4 or 5"),
     Column("csat", "share", "satisfied ÷ answers"),
-    Column("nps_answers", "count", "answers on the 0–10 scale in [from, to)"),
+    Column("nps_answers", "count", "customers' answers on the 0–10 scale in [from, to)"),
     Column("nps", "points", "(promoters 9–10 − detractors 0–6) ÷ nps_answers × 100"),
     Column("drill", "address"),
 )
@@ -41,7 +42,7 @@ WORK = Q(job_id__isnull=False) | Q(meter__startswith="prediction")
 
 
 def build_retention(params: Params) -> Report:
-    """One row a group, sign-up month in [from, to), and month since, up to the month of `to`."""
+    """One row a group, sign-up month in [from, to), and month since, up to that of the last moment before `to`."""
     groups = {} if params.by == "total" else queries.groups_of_tenants(params.by)
     founded: dict[str, dict[UUID, date]] = defaultdict(dict)
     born = queries.customers(born_before=params.end).filter(created_at__gte=params.start)
@@ -54,7 +55,7 @@ def build_retention(params: Params) -> Report:
         sizes = Counter(measures.month_of(day) for day in signed_up.values())
         counts = measures.retention(signed_up, active)
         for cohort, size in sorted(sizes.items()):
-            last = measures.months_between(cohort, params.end.date())
+            last = measures.months_between(cohort, (params.end - timedelta(microseconds=1)).date())
             for month in range(last + 1):
                 stayed = counts.get(cohort, [])[month : month + 1]
                 rows.append(
@@ -99,8 +100,9 @@ def build_csat(params: Params) -> Report:
 
 
 def answers(params: Params) -> QuerySet[SurveyAnswer]:
-    """The period's answers to both surveys."""
-    return SurveyAnswer.objects.filter(answered_at__gte=params.start, answered_at__lt=params.end)
+    """The customers' answers of the period to both surveys; what partners' organisations say is not satisfaction."""
+    period = SurveyAnswer.objects.filter(answered_at__gte=params.start, answered_at__lt=params.end)
+    return period.filter(tenant__kind=TenantKind.CUSTOMER)
 
 
 def active_months(params: Params) -> list[tuple[UUID, date]]:

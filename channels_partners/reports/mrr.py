@@ -58,14 +58,14 @@ _ByGroup = dict[tuple[str, str], dict[UUID, int]]
 
 
 def build(params: Params) -> Report:
-    """One row a group and currency with MRR at either end."""
+    """One row a group and currency with MRR at either end, or with metered revenue in between."""
     groups = _groups(params)
     start, end = _grouped(mrr_at(params.start), groups, params), _grouped(mrr_at(params.end), groups, params)
     seen = set(Subscription.objects.filter(started_at__lt=params.start).values_list("tenant_id", flat=True))
     usage = _usage_revenue(params, groups)
     names = queries.group_names(params.by)
     rows = []
-    for key, currency in sorted(start.keys() | end.keys()):
+    for key, currency in sorted(start.keys() | end.keys() | usage.keys()):
         after = end.get((key, currency), {})
         bridge = measures.mrr_bridge(start.get((key, currency), {}), after, seen)
         rows.append(
@@ -167,6 +167,8 @@ def _usage_revenue(params: Params, groups: dict[UUID, str]) -> dict[tuple[str, s
     entries = LedgerEntry.objects.filter(
         account="revenue:usage", occurred_at__gte=params.start, occurred_at__lt=params.end
     )
+    if params.currency:
+        entries = entries.filter(currency=params.currency)
     sums: dict[tuple[str, str], int] = defaultdict(int)
     for row in entries.values("tenant_id", "currency").annotate(total=Sum("amount")).order_by():
         key = "total" if params.by == "total" else groups.get(row["tenant_id"], queries.NOBODY)

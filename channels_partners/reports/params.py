@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, time
+from datetime import UTC, date, datetime, time, timedelta
 from urllib.parse import urlencode
 
 from django.utils.dateparse import parse_date, parse_datetime
@@ -39,7 +39,9 @@ def parse(query: Mapping[str, str], *, groupings: tuple[str, ...]) -> Params:
     month until now), `by` (the report's first grouping by default), `currency`. Invalid for nonsense."""
     now = clock.now()
     end = _moment(query, "to", now)
-    start = _moment(query, "from", end.replace(day=1, hour=0, minute=0, second=0, microsecond=0))
+    # The month of the last moment within: at midnight of the first, that is the month just over.
+    last = end - timedelta(microseconds=1)
+    start = _moment(query, "from", last.replace(day=1, hour=0, minute=0, second=0, microsecond=0))
     if start >= end:
         raise Invalid("`from` lies before `to`.", field="from")
     by = query.get("by") or groupings[0]

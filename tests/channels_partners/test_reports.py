@@ -2,7 +2,7 @@
 
 import csv
 import io
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 from uuid import UUID, uuid4
 
@@ -223,6 +223,35 @@ def test_retention_counts_tenants_that_worked_in_each_month(ops: Ops) -> None:
         (0, 1, "0.500000"), (1, 0, "0.000000"), (2, 1, "0.500000"),
     ]  # fmt: skip
     assert sorted(len(one["active_months"]) for one in ops.drill(rows[0]["drill"])) == [0, 2]
+
+
+def test_a_period_that_ends_with_a_month_says_nothing_of_the_next(ops: Ops) -> None:
+    with clock.frozen(datetime(2026, 1, 20, tzinfo=UTC)):
+        sign_up()
+
+    with clock.frozen(datetime(2026, 2, 1, tzinfo=UTC)):  # the very midnight: the month by default is January
+        assert ops.client.get("/ops/").status_code == 200
+        assert ops.row("paying-ratio", "total", by="total")["signups"] == 1
+        assert ops.row("paying-ratio", "total", by="total", to="2026-02-01")["signups"] == 1
+        assert [row["month"] for row in ops.report("retention", by="total")] == [0]
+
+
+def test_metered_revenue_stands_beside_no_mrr_at_all(ops: Ops) -> None:
+    settle(sign_up().tenant_id, 700)
+    settle(sign_up().tenant_id, 500, currency="USD")
+
+    rows = ops.report("mrr", by="total")
+
+    assert [(row["currency"], row["mrr"], row["usage_revenue"]) for row in rows] == [("CNY", 0, 700), ("USD", 0, 500)]
+    assert [row["currency"] for row in ops.report("mrr", by="total", currency="USD")] == ["USD"]
+
+
+def test_what_partners_say_is_not_customers_satisfaction(ops: Ops) -> None:
+    partner = make_partner()
+    with platform_scope(reason="test data"):
+        survey_answer(tenant_id=partner.organisation_id, kind="csat", score=5, actor=SYSTEM)
+
+    assert ops.report("csat", by="total") == []
 
 
 def test_reports_name_their_definitions_and_export_safely(ops: Ops) -> None:
