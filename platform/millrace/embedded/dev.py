@@ -85,7 +85,7 @@ class Runner:
                 while not self.is_stopping:
                     self._start_due()
                     self._read()
-                    self._restart_changed()
+                    self.restart_changed()
                     self._note_fallen()
                     self._try_chore()
             finally:
@@ -160,15 +160,20 @@ class Runner:
             program.start_at = time.monotonic() + program.pause
             program.pause = min(program.pause * 2, LONGEST_PAUSE)
 
-    def _restart_changed(self) -> None:
+    def note_changes(self, paths: set[str]) -> None:
+        """Remember changed files for the next look."""
+        with self._changed_guard:
+            self._changed |= paths
+
+    def restart_changed(self) -> None:
+        """Restart the programs that the changed files concern."""
         with self._changed_guard:
             changed, self._changed = self._changed, set()
-        if not changed:
-            return
         stale = [program for program in self.programs if any(path.endswith(program.suffixes) for path in changed)]
         if stale:
+            reason = min(path for path in changed if any(path.endswith(program.suffixes) for program in stale))
             names = ", ".join(program.name for program in stale)
-            self.say(f"{Path(min(changed)).name} changed: restarting {names}")
+            self.say(f"{Path(reason).name} changed: restarting {names}")
             self._stop(stale)
             for program in stale:
                 program.start_at, program.pause = 0.0, FIRST_PAUSE
@@ -218,8 +223,7 @@ class Runner:
 
         logging.getLogger("watchfiles").setLevel(logging.WARNING)  # what changed is said in a line of our own
         for changes in watch(*self.watched, stop_event=stop, rust_timeout=500, yield_on_timeout=False):
-            with self._changed_guard:
-                self._changed |= {path for _, path in changes}
+            self.note_changes({path for _, path in changes})
 
     def _ask_to_stop(self, number: int, frame: FrameType | None) -> None:
         self.is_stopping = True
