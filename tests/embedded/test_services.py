@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -18,6 +19,7 @@ import redis
 
 from millrace.embedded import EmbeddedError, Services, ensure_services, stop_services
 from millrace.embedded.places import KINDS, ROOT
+from millrace.embedded.postgres import Postgres
 from millrace.embedded.sandbox import Sandbox
 
 ENSURE = """
@@ -196,6 +198,40 @@ def test_committed_rows_of_a_development_cluster_survive_a_killed_server():
 
     with psycopg.connect(ensure_services("dev").database_url_owner) as connection:
         assert connection.execute("SELECT n FROM kept").fetchall() == [(7,)]
+
+
+def test_a_lock_file_whose_number_is_another_postgres_by_now_hurts_nobody(tmp_path: Path):
+    stranger = subprocess.Popen([shutil.copy(shutil.which("sleep") or "", tmp_path / "postgres-of-others"), "60"])
+    cluster = Postgres(tmp_path, secrets={}, disposable=False)
+    lock = cluster.data / "postmaster.pid"
+    cluster.data.mkdir()
+    lock.write_text(f"{stranger.pid}\n{cluster.data}\n")
+
+    cluster._end_orphan()
+
+    assert stranger.poll() is None
+    assert not lock.exists()  # PostgreSQL would take the living process for a server of its own, and not start
+    stranger.kill()
+    stranger.wait()
+
+
+def test_a_server_that_outlived_its_keeper_is_ended(tmp_path: Path):
+    cluster = Postgres(tmp_path, secrets={}, disposable=False)
+    lock = cluster.data / "postmaster.pid"
+    cluster.data.mkdir()
+    program = f"import signal, pathlib; signal.signal(signal.SIGINT, lambda *_: (pathlib.Path({str(lock)!r}).unlink(), exit(0)))"
+    orphan = subprocess.Popen(
+        [sys.executable, "-c", f"{program}; print(flush=True)\nwhile True: signal.pause()", "/bin/postgres", "-D",
+         str(cluster.data), "-c"],
+        stdout=subprocess.PIPE,
+    )  # fmt: skip
+    assert orphan.stdout is not None
+    orphan.stdout.readline()
+    lock.write_text(f"{orphan.pid}\n")
+
+    cluster._end_orphan()
+
+    assert orphan.wait(10) == 0
 
 
 def test_a_killed_keeper_takes_its_servers_along_and_is_replaced():

@@ -150,18 +150,27 @@ class Postgres:
             )
 
     def _end_orphan(self) -> None:
-        """End a server that outlived its keeper, which can happen only where the kernel sends no death signal."""
+        """End a server that outlived its keeper, which can happen only where the kernel sends no death signal.
+
+        A lock file that nobody's server left, after kill -9 or a power cut, goes: its number may be another process's by
+        now, for which PostgreSQL would not start.
+        """
         lock = self.data / "postmaster.pid"
         deadline = time.monotonic() + 15
         asked = False
         while lock.exists() and time.monotonic() < deadline:
             pid = int(lock.read_text().split("\n", 1)[0])
-            if not _is_postgres(pid):
-                return  # a file left by kill -9: PostgreSQL recognises and replaces it
+            if not self._is_served_by(pid):
+                lock.unlink(missing_ok=True)
+                return
             if not asked:
                 os.kill(pid, STOP_SIGNAL)
                 asked = True
             time.sleep(0.05)
+
+    def _is_served_by(self, pid: int) -> bool:
+        """Whether the process is a server of this very cluster: there may be other PostgreSQLs on the machine."""
+        return f"/postgres -D {self.data} " in _command_line(pid)
 
     def _is_ready(self, pid: int) -> bool:
         """Whether the server says so itself in its lock file: pid in line 1, status in line 8.
@@ -235,6 +244,11 @@ def _effective_capabilities() -> int:
     return 0
 
 
-def _is_postgres(pid: int) -> bool:
-    found = subprocess.run(["ps", "-o", "comm=", "-p", str(pid)], capture_output=True, text=True, check=False)
-    return found.stdout.strip().rpartition("/")[2].startswith("postgres")
+def _command_line(pid: int) -> str:
+    """The process's command and arguments, "" for none; from /proc where it is, for slim containers have no `ps`."""
+    if Path("/proc/self/cmdline").exists():
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+            return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+        return ""
+    found = subprocess.run(["ps", "-ww", "-o", "command=", "-p", str(pid)], capture_output=True, text=True, check=False)
+    return found.stdout
