@@ -35,7 +35,7 @@ class Plans(ApiView):
         return Response({"data": shapes.PriceSerializer(rows, many=True).data})
 
     def _currency(self, request: Request) -> str:
-        if isinstance(request.auth, Caller) and request.auth.tenant_id:
+        if isinstance(request.auth, Caller) and request.auth.has_tenant:
             return selectors.currency_of(request.auth.tenant_id)
         return settings.BILLING_CURRENCY
 

@@ -13,7 +13,7 @@ from millrace.kernel import clock
 from millrace.kernel.ids import typeid, uuid7
 from millrace.kernel.tenancy import platform_scope, tenant_scope
 from tests.billing.factories import make_billing, make_invoice, make_subscription
-from tests.factories import SYSTEM, ApiClient, api_client, make_tenant
+from tests.factories import SYSTEM, ApiClient, api_client, logged_in, make_tenant, make_user
 
 
 @pytest.fixture
@@ -39,6 +39,7 @@ def test_plans_are_public_and_cheapest_first(shop: SimpleNamespace) -> None:
     assert plans[1]["recurring"] == {"amount": 29_900, "currency": "CNY"}
     assert ApiClient().get("/v1/plans", currency="USD").json() == {"data": []}
     assert ApiClient().get("/v1/plans", currency="XXX").status_code == 422
+    assert logged_in(make_user("nobodys@example.com")).get("/v1/plans").json()["data"] == plans
 
 
 def test_usage_events_answer_by_their_place(shop: SimpleNamespace) -> None:
