@@ -19,6 +19,8 @@ from millrace.kernel.tenancy import no_scope, tenant_scope
 class ApiView(APIView):
     """A door of the API. Subclasses set `permission` per method and write `get`, `post`, … as thin calls."""
 
+    # OPTIONS and TRACE answer 405, and no Allow field offers them: the OpenAPI document describes the doors.
+    http_method_names = ["get", "head", "post", "put", "patch", "delete"]
     # {"GET": "jobs.read", "POST": "jobs.write"}; see millrace.api.permissions for the special ones.
     permission: dict[str, str] = {}
     # Methods that take an Idempotency-Key.
