@@ -28,5 +28,7 @@ app.conf.beat_schedule = {
     },
     # A little every ten minutes: each run deletes a bounded number, and the next goes on where it ended.
     "purge-idempotency": {"task": "kernel.purge_idempotency", "schedule": schedule(600), "options": {"expires": 600}},
+    "purge-outbox": {"task": "kernel.purge_outbox", "schedule": schedule(600), "options": {"expires": 600}},
+    "purge-sessions": {"task": "kernel.purge_sessions", "schedule": schedule(3600), "options": {"expires": 3600}},
     "purge-checkpoints": {"task": "mlops.purge_checkpoints", "schedule": schedule(600), "options": {"expires": 600}},
 }

@@ -1,18 +1,21 @@
-"""Old answers to keyed requests go, in batches; young ones stay."""
+"""Old answers to keyed requests go, in batches; young ones stay. So do old news and log-ins."""
 
 from datetime import timedelta
 from threading import Barrier, Thread
+from typing import Any
 
 import pytest
 from django.conf import LazySettings
+from django.contrib.sessions.models import Session
 from django.db import connections
 
-from accounts.models import Tenant
+from accounts.models import Tenant, User
 from millrace.celery import app
 from millrace.kernel import clock, retention
-from millrace.kernel.models import IdempotencyRecord
+from millrace.kernel.models import Delivery, IdempotencyRecord, OutboxEvent
 from millrace.kernel.tenancy import platform_scope
 from millrace.kernel.tenancy import tenant_scope as scope_of
+from tests.factories import logged_in
 
 
 def record(tenant: Tenant, key: str, *, days: float) -> None:
@@ -63,10 +66,10 @@ def test_killed_after_some_batches_the_next_run_goes_on(tenant: Tenant, monkeypa
         record(tenant, str(number), days=40)
     real, left = retention._purge_batch, iter([True, False])
 
-    def dying(size: int) -> int:
+    def dying(*arguments: Any) -> int:
         if not next(left):
             raise KeyboardInterrupt
-        return real(size)
+        return real(*arguments)
 
     with monkeypatch.context() as patch:
         patch.setattr(retention, "_purge_batch", dying)
@@ -98,9 +101,37 @@ def test_several_at_once_delete_each_record_once(real_db: None, tenant: Tenant) 
     assert keys() == set()
 
 
+def test_news_that_everybody_heard_long_ago_goes_with_its_proofs(tenant: Tenant) -> None:
+    long_ago, lately = clock.now() - timedelta(days=30.1), clock.now() - timedelta(days=29.9)
+    with scope_of(tenant.pk):
+        for payload, done_at in (("old", long_ago), ("older", long_ago), ("young", lately), ("waiting", None)):
+            event = OutboxEvent.objects.create(
+                topic="thing.happened", tenant=tenant, payload=payload, created_at=long_ago, done_at=done_at
+            )
+            Delivery.objects.create(consumer="one", event=event)
+
+    assert retention.outbox_purge(batch=1) == 2
+
+    with platform_scope(reason="assert"):
+        news = OutboxEvent.objects.filter(topic="thing.happened")
+        assert set(news.values_list("payload", flat=True)) == {"young", "waiting"}
+    assert Delivery.objects.filter(consumer="one").count() == 2
+
+
+def test_expired_log_ins_go(alice: User, db: None) -> None:
+    logged_in(alice)
+    kept = Session.objects.get()
+    Session.objects.create(session_key="x", session_data="", expire_date=kept.expire_date - timedelta(days=100))
+
+    retention.sessions_purge()
+
+    assert Session.objects.get() == kept
+
+
 def test_beat_rings_only_tasks_that_exist() -> None:
     app.loader.import_default_modules()
     asked = {entry["task"] for entry in app.conf.beat_schedule.values()}
 
-    assert {"kernel.purge_idempotency", "mlops.purge_checkpoints"} <= asked
+    assert {"kernel.purge_idempotency", "kernel.purge_outbox", "kernel.purge_sessions"} <= asked
+    assert "mlops.purge_checkpoints" in asked
     assert asked <= set(app.tasks)

@@ -15,3 +15,15 @@ def drain_outbox() -> int:
 def purge_idempotency() -> int:
     """Delete answers that nobody may ask for again."""
     return retention.idempotency_purge()
+
+
+@shared_task(name="kernel.purge_outbox")
+def purge_outbox() -> int:
+    """Delete news that everybody has heard long ago."""
+    return retention.outbox_purge()
+
+
+@shared_task(name="kernel.purge_sessions")
+def purge_sessions() -> None:
+    """Delete log-ins that have expired."""
+    retention.sessions_purge()

@@ -179,6 +179,8 @@ JOB_USER = env.integer("MILLRACE_JOB_UID", 65534, minimum=1)
 # What is deleted, and when; millrace.celery says how often that is looked for.
 # An Idempotency-Key answers as it did the first time for this long; after that it is a new request's.
 IDEMPOTENCY_KEEP_DAYS = env.integer("IDEMPOTENCY_KEEP_DAYS", 30, minimum=1)
+# News between the rooms is kept this long after everybody has heard it, for whoever looks into what happened.
+OUTBOX_KEEP_DAYS = env.integer("OUTBOX_KEEP_DAYS", 30, minimum=1)
 # A job that ended this long ago has no checkpoints any more: resumed, it begins again.
 CHECKPOINT_KEEP_DAYS = env.integer("CHECKPOINT_KEEP_DAYS", 7, minimum=1)
 PUBLIC_BASE_URL = env.text("PUBLIC_BASE_URL", "http://127.0.0.1:8000")

@@ -22,6 +22,7 @@ class OutboxEvent(Model):
     class Meta:
         indexes = [
             models.Index(fields=["available_at"], name="outbox_due", condition=models.Q(done_at__isnull=True)),
+            models.Index(fields=["done_at"], name="outbox_done", condition=models.Q(done_at__isnull=False)),
         ]
 
 
