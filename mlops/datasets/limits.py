@@ -18,7 +18,6 @@ class Limits:
     # rows × columns: the canonical arrays live in memory while they are checked.
     values: int = 512 * MIB
     line_bytes: int = 1 * MIB
-    cell_characters: int = 4_096
     classes: int = 1_000
     class_name_characters: int = 200
     json_depth: int = 8

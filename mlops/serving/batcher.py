@@ -94,32 +94,3 @@ class MicroBatcher(Generic[Item]):
     @staticmethod
     def _size(line: deque[_Waiting[Item]]) -> int:
         return sum(waiting.size for waiting in line)
-
-
-def split_ms(total_ms: int, n: int) -> list[int]:
-    """`total_ms` in `n` whole parts that differ by one at most; their sum is exactly `total_ms`. The first are larger.
-
-    Raises ValueError for a negative total or no part.
-    """
-    if total_ms < 0 or n < 1:
-        raise ValueError("a total of 0 or more is split in 1 part or more")
-    part, over = divmod(total_ms, n)
-    return [part + (place < over) for place in range(n)]
-
-
-class DeviceMeter:
-    """Whole milliseconds of measured stretches, with the rest of each carried into the next.
-
-    After any number of stretches the milliseconds given out are exactly the floor of the nanoseconds measured: a server
-    of many batches shorter than a millisecond neither gives its time away nor bills more than passed.
-    """
-
-    def __init__(self) -> None:
-        self._carried_ns = 0
-
-    def measure(self, start_ns: int, end_ns: int) -> int:
-        """Milliseconds to bill for this stretch. Raises ValueError when it ends before it starts."""
-        if end_ns < start_ns:
-            raise ValueError("a stretch cannot end before it starts")
-        whole, self._carried_ns = divmod(self._carried_ns + end_ns - start_ns, _NANOSECONDS)
-        return whole

@@ -1,43 +1,11 @@
-"""Micro-batches and the splitting of their time: pure, so tested over everything hypothesis can think of."""
+"""Micro-batches: pure, so tested over everything hypothesis can think of."""
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mlops.serving.batcher import DeviceMeter, MicroBatcher, split_ms
+from mlops.serving.batcher import MicroBatcher
 
 MS = 1_000_000
-
-
-@given(st.integers(0, 10**9), st.integers(1, 5_000))
-def test_the_parts_sum_to_the_whole_and_differ_by_one_at_most(total, count):
-    parts = split_ms(total, count)
-
-    assert sum(parts) == total
-    assert len(parts) == count
-    assert max(parts) - min(parts) <= 1
-
-
-@pytest.mark.parametrize(("total", "count"), [(-1, 3), (5, 0)])
-def test_nonsense_is_not_split(total, count):
-    with pytest.raises(ValueError, match="split"):
-        split_ms(total, count)
-
-
-@given(st.lists(st.integers(0, 5 * MS), max_size=200))
-def test_what_is_billed_is_the_floor_of_what_was_measured_at_every_moment(stretches):
-    meter, now, billed = DeviceMeter(), 17, 0
-
-    for place, length in enumerate(stretches, start=1):
-        billed += meter.measure(now, now + length)
-        now += length + 999_999
-
-        assert billed == sum(stretches[:place]) // MS
-
-
-def test_a_meter_refuses_to_run_backwards():
-    with pytest.raises(ValueError, match="before"):
-        DeviceMeter().measure(5, 4)
 
 
 def test_j13_a_lone_request_to_an_idle_engine_does_not_wait():
