@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 from uuid import UUID, uuid5
 
 import msgspec
+import redis
 from asgiref.sync import sync_to_async
 from django.conf import settings
 from django.db import connection
@@ -27,7 +28,7 @@ from mlops.errors import InputsInvalid, ModelWithoutChampion, ServingBusy
 from mlops.models import Prediction
 from mlops.recipes import DataShape
 from mlops.serving.inputs import InputInvalid, decode_inputs
-from mlops.serving.messages import ANSWER_SECONDS, PENDING_SECONDS, PredictReply, PredictRequest, pending_key
+from mlops.serving.messages import ANSWER_SECONDS, PENDING_SECONDS, TRAVEL_SECONDS, PredictReply, PredictRequest
 from mlops.serving.switchboard import Switchboard, switchboard
 
 Answer = TypeVar("Answer")
@@ -173,10 +174,10 @@ async def predict(
 
 async def _ask(board: Switchboard, request: PredictRequest, throttle_key: str) -> tuple[PredictReply, dict[str, str]]:
     """Queue the request and wait for its answer."""
-    answer = await board.expect(request.id)
+    answer = await board.expect(request)
     try:
         limits = await _queue(board, request, throttle_key)
-        async with asyncio.timeout(ANSWER_SECONDS):
+        async with asyncio.timeout(ANSWER_SECONDS + TRAVEL_SECONDS):
             reply = await answer
     except TimeoutError as late:
         raise ServingBusy("No serving process answered in time; try again.", retry_after=1) from late
@@ -185,7 +186,9 @@ async def _ask(board: Switchboard, request: PredictRequest, throttle_key: str) -
             raise ServingBusy("The connection to the serving processes broke; try again.", retry_after=1) from None
         raise
     finally:
-        board.forget(request.id)
+        board.forget(request, answer)
+    if reply.code == IdempotencyConflict.code:
+        raise _conflict()
     if reply.code:
         raise ServingBusy(reply.detail, reason=reply.code, retry_after=5)
     return reply, limits
@@ -193,7 +196,6 @@ async def _ask(board: Switchboard, request: PredictRequest, throttle_key: str) -
 
 async def _leave(board: Switchboard, request: PredictRequest, throttle_key: str) -> DoorAnswer:
     """Queue the request and let its sender fetch the answer."""
-    await board.note_pending(pending_key(request.id), str(request.tenant_id), PENDING_SECONDS)
     limits = await _queue(board, request, throttle_key)
     public_id = ids.typeid(Prediction.PREFIX, request.id)
     address = f"/v1/predictions/{public_id}"
@@ -201,11 +203,17 @@ async def _leave(board: Switchboard, request: PredictRequest, throttle_key: str)
 
 
 async def _queue(board: Switchboard, request: PredictRequest, throttle_key: str) -> dict[str, str]:
-    """Count and queue; returns the rate limit's fields. TooManyRequests over the limit."""
+    """Count and queue; returns the rate limit's fields. TooManyRequests over the limit, ServingBusy when too many wait."""
     limit, now = settings.API_RATE_PER_MINUTE, time.time()
     window = int(now // _WINDOW_SECONDS)
     reset = max(1, round((window + 1) * _WINDOW_SECONDS - now))
-    used = await board.queue(request, rate_key=f"millrace:rate:{throttle_key}:{window}")
+    try:
+        async with asyncio.timeout(ANSWER_SECONDS):
+            used = await board.queue(request, rate_key=f"millrace:rate:{throttle_key}:{window}")
+    except (redis.RedisError, TimeoutError) as gone:
+        raise ServingBusy("The serving processes are out of reach; try again.", retry_after=5) from gone
+    if used < 0:
+        raise ServingBusy("Too many requests wait already; try again.", retry_after=5)
     if used > limit:
         raise TooManyRequests(f"{limit} requests a minute are allowed.", retry_after=reset)
     return {"RateLimit-Limit": str(limit), "RateLimit-Remaining": str(limit - used), "RateLimit-Reset": str(reset)}
@@ -240,8 +248,12 @@ def _known(tenant_id: UUID, prediction_id: UUID) -> Prediction | None:
 
 def _replay(known: Prediction, request_hash: str) -> DoorAnswer:
     if known.request_hash != request_hash:
-        raise IdempotencyConflict("Use a new Idempotency-Key for a new request.", field="Idempotency-Key")
+        raise _conflict()
     return DoorAnswer(200, body_of(known), {"Idempotent-Replayed": "true"})
+
+
+def _conflict() -> IdempotencyConflict:
+    return IdempotencyConflict("Use a new Idempotency-Key for a new request.", field="Idempotency-Key")
 
 
 def body_of(prediction: Prediction) -> dict[str, Any]:

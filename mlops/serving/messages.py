@@ -1,14 +1,18 @@
 """What the web and the serving processes say to each other over Valkey. No torch."""
 
+import time
 from uuid import UUID
 
 import msgspec
 
 STREAM = "millrace:predict"
 GROUP = "serve"
-# Requests that nobody takes are not kept for ever: the stream holds this many at most.
-STREAM_LENGTH = 100_000
+# So many requests wait at most, in all; further ones are refused, for what was accepted is carried out.
+MOST_WAITING = 20_000
+# A request whose computing has not begun after this long is given up, and its sender waits for the answer this much more:
+# who is told that nothing was done is not billed.
 ANSWER_SECONDS = 15.0
+TRAVEL_SECONDS = 2.0
 PENDING_SECONDS = 24 * 3600
 
 
@@ -27,11 +31,16 @@ class PredictRequest(msgspec.Struct, frozen=True, array_like=True):
     reply_to: str
     give_up_at: float
 
+    def is_given_up(self) -> bool:
+        """Nobody waits for it any more: its sender is being told that nothing was done."""
+        return time.time() > self.give_up_at
+
 
 class PredictReply(msgspec.Struct, frozen=True, array_like=True):
-    """The answer: outputs, or the code and sentence of a failure."""
+    """The answer: outputs, or the code and sentence of a failure. The hash tells apart what has one identifier."""
 
     id: UUID
+    request_hash: str
     outputs: list[dict]
     device_ms: int
     code: str = ""

@@ -1,5 +1,8 @@
 """Computes for the server with torch: the engine, and where a version's weights lie."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import numpy as np
 import torch
 
@@ -7,6 +10,7 @@ from millrace.kernel import storage
 from mlops.recipes import DataShape
 from mlops.serving.engine import Engine, LoadedModel, open_model
 from mlops.serving.messages import PredictRequest
+from mlops.serving.server import DeviceLost
 
 
 class TorchPredictor:
@@ -21,11 +25,13 @@ class TorchPredictor:
 
     def shape(self, request: PredictRequest) -> DataShape:
         """The shape of the model that the request names."""
-        return self._engine.model(self._name(request)).shape
+        with _device_watched():
+            return self._engine.model(self._name(request)).shape
 
     def probabilities(self, request: PredictRequest, inputs: np.ndarray) -> np.ndarray:
         """(n, classes) of inputs (n, *shape)."""
-        return self._engine.predict_batch(self._name(request), inputs)
+        with _device_watched():
+            return self._engine.predict_batch(self._name(request), inputs)
 
     def _name(self, request: PredictRequest) -> str:
         name = str(request.version_id)
@@ -34,3 +40,12 @@ class TorchPredictor:
 
     def _load(self, name: str) -> LoadedModel:
         return open_model(storage.local_path(self._keys[name]), self._device)
+
+
+@contextmanager
+def _device_watched() -> Iterator[None]:
+    """CUDA answers every call with the same error once it failed, whatever it was; running out of memory is another."""
+    try:
+        yield
+    except torch.AcceleratorError as lost:
+        raise DeviceLost(str(lost).partition("\n")[0]) from lost

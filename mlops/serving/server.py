@@ -14,11 +14,13 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, cast
+from uuid import UUID
 
+import msgspec
 import numpy as np
 import redis
 from django.db import Error as DatabaseError
-from django.db import connection
+from django.db import InterfaceError, OperationalError, connection
 
 from millrace.kernel import clock, valkey
 from mlops.models import DeviceSession
@@ -43,8 +45,13 @@ _IDLE_BLOCK_MS = 500
 # An entry that its taker has not acknowledged for this long is another's.
 _TAKE_OVER_MS = 20_000
 _TAKE_OVER_EVERY_SECONDS = 5.0
+# What waits here this long is claimed anew, so that no other process takes it for left.
+_RENEW_MS = 8_000
+# More is left in the stream, for another process or for later.
+_MOST_HELD = 1_024
 _SEEN_EVERY_SECONDS = 5.0
 _WRITES_AHEAD = 4
+_DATABASE_GONE = (OperationalError, InterfaceError)
 # One entry of the stream: its id and its fields.
 Sent = tuple[bytes, dict[bytes, bytes]]
 
@@ -66,6 +73,10 @@ class Done:
     replies: tuple[PredictReply, ...] = ()
 
 
+class DeviceLost(Exception):
+    """The device computes nothing for this process any more: it ends, and a new one begins with a sound device."""
+
+
 class Predictor(Protocol):
     """What computes; mlops.serving.engine's Engine behind a loader."""
 
@@ -73,7 +84,7 @@ class Predictor(Protocol):
         """The shape of the model that the request names, loaded if need be."""
 
     def probabilities(self, request: PredictRequest, inputs: np.ndarray) -> np.ndarray:
-        """(n, classes) of inputs (n, *shape)."""
+        """(n, classes) of inputs (n, *shape). Raises DeviceLost, and others for what is the model's fault."""
 
 
 class Server:
@@ -98,6 +109,8 @@ class Server:
         self._valkey: redis.Redis = valkey.client()
         self._batcher: MicroBatcher[Entry] = MicroBatcher(max_batch=max_batch, max_wait_ms=max_wait_ms)
         self._done: queue.Queue[Done | None] = queue.Queue(maxsize=_WRITES_AHEAD)
+        # Entries taken and not yet acknowledged.
+        self._held: set[bytes] = set()
         self._took_over = self._seen = 0.0
         self.served = 0
 
@@ -128,8 +141,9 @@ class Server:
             self._tell_seen()
         if now - self._took_over >= _TAKE_OVER_EVERY_SECONDS and not self._stop.is_set():
             self._took_over = now
+            self._renew()
             self._take_over()
-        if not self._stop.is_set():
+        if not self._stop.is_set() and len(self._batcher) < _MOST_HELD:
             self._take()
         batch = self._batcher.take(time.clock_gettime_ns(time.CLOCK_BOOTTIME))
         if batch is not None:
@@ -144,10 +158,15 @@ class Server:
         for _, entries in cast(list[tuple[bytes, list[Sent]]], answer or []):
             self._add(entries)
 
+    def _renew(self) -> None:
+        held = tuple(self._held)
+        if held:
+            self._valkey.xclaim(STREAM, GROUP, self._consumer, _RENEW_MS, held, justid=True)
+
     def _take_over(self) -> None:
         """What another process took and did not finish: answered from the store, or computed anew."""
         answer = self._valkey.xautoclaim(STREAM, GROUP, self._consumer, _TAKE_OVER_MS, count=_READ_AT_ONCE)
-        entries = [Entry(stream_id, _decoded(fields)) for stream_id, fields in answer[1] if fields]
+        entries = self._decoded(sent for sent in answer[1] if sent[1] and sent[0] not in self._held)
         if not entries:
             return
         logger.warning("taking over %d requests that another process left", len(entries))
@@ -164,13 +183,25 @@ class Server:
                 self._queue(entry)
 
     def _add(self, entries: Iterable[Sent]) -> None:
-        for stream_id, fields in entries:
-            self._queue(Entry(stream_id, _decoded(fields)))
+        for entry in self._decoded(entries):
+            self._queue(entry)
+
+    def _decoded(self, sent: Iterable[Sent]) -> list[Entry]:
+        entries = []
+        for stream_id, fields in sent:
+            try:
+                entries.append(Entry(stream_id, request_decoder.decode(fields[b"r"])))
+            except (msgspec.DecodeError, KeyError) as wrong:
+                # Of another version's web: nobody here can carry it out, and it must not stop the others.
+                logger.error("dropping the request %s, which cannot be read: %s", stream_id, wrong)
+                self._valkey.xack(STREAM, GROUP, stream_id)
+                self._valkey.xdel(STREAM, stream_id)
+        return entries
 
     def _queue(self, entry: Entry) -> None:
         request = entry.request
-        if time.time() > request.give_up_at:
-            # Nobody waits for it any more: it was told that nothing was done.
+        self._held.add(entry.stream_id)
+        if request.is_given_up():
             self._done.put(Done((entry,), None))
             return
         self._batcher.add(
@@ -180,7 +211,12 @@ class Server:
     # -- computing ----------------------------------------------------------------------------------------------------
 
     def _compute(self, batch: MicroBatch[Entry]) -> None:
-        entries = batch.items
+        given_up = [entry.request.is_given_up() for entry in batch.items]
+        entries = tuple(entry for entry, late in zip(batch.items, given_up, strict=True) if not late)
+        if any(given_up):
+            self._done.put(Done(tuple(entry for entry, late in zip(batch.items, given_up, strict=True) if late), None))
+        if not entries:
+            return
         requests = tuple(entry.request for entry in entries)
         start_ms = clock.boot_ms()
         try:
@@ -192,8 +228,9 @@ class Server:
         except Exception as failure:  # whatever a model does, the next one is served
             logger.exception("version %s cannot be computed", requests[0].version_id)
             detail = f"The model cannot be computed here: {type(failure).__name__}."
-            replies = tuple(PredictReply(r.id, [], 0, "model_failed", detail) for r in requests)
-            self._done.put(Done(entries, None, replies))
+            self._done.put(Done(entries, None, _failures(requests, "model_failed", detail)))
+            if isinstance(failure, DeviceLost):
+                raise
             return
         split, at = [], 0
         for request in requests:
@@ -205,7 +242,7 @@ class Server:
     # -- storing and answering ----------------------------------------------------------------------------------------
 
     def _write(self) -> None:
-        """The writer: takes what is there, stores it in one transaction, answers, acknowledges."""
+        """The writer: takes what is there, stores it, answers, acknowledges."""
         while True:
             first = self._done.get()
             waiting = [first]
@@ -222,26 +259,42 @@ class Server:
     def _store_and_answer(self, work: Sequence[Done]) -> None:
         computed = [done.batch for done in work if done.batch is not None]
         replies = [reply for done in work for reply in done.replies]
-        if computed:
-            try:
-                replies += batches_record(session=self._session, meter=self._meter, batches=computed)
-            except DatabaseError as gone:
-                # Not acknowledged: it is taken over, and computed again, when the database is back.
-                logger.warning("could not store %d batches: %s", len(computed), gone)
-                connection.close()
-                work = [done for done in work if done.batch is None]
+        entries = [entry for done in work for entry in done.entries]
         try:
-            self._answer([entry for done in work for entry in done.entries], {reply.id: reply for reply in replies})
+            replies += self._stored(computed)
+        except _DATABASE_GONE as gone:
+            # Not acknowledged: it is taken over, and computed again, when the database is back.
+            logger.warning("could not store %d batches: %s", len(computed), gone)
+            connection.close()
+            self._held.difference_update(entry.stream_id for entry in entries)
+            entries = [entry for done in work if done.batch is None for entry in done.entries]
+        try:
+            self._answer(entries, {(reply.id, reply.request_hash): reply for reply in replies})
         except redis.RedisError as gone:
             logger.warning("could not answer: %s", gone)
+        self._held.difference_update(entry.stream_id for entry in entries)
 
-    def _answer(self, entries: Sequence[Entry], replies: dict[Any, PredictReply]) -> None:
+    def _stored(self, batches: Sequence[ServedBatch]) -> list[PredictReply]:
+        """Answers to what is stored now, in one transaction; one by one where something in it cannot be stored at all."""
+        if not batches:
+            return []
+        try:
+            return batches_record(session=self._session, meter=self._meter, batches=batches)
+        except _DATABASE_GONE:
+            raise
+        except Exception:  # the next batch is served, whatever is wrong with this one
+            if len(batches) > 1:
+                return [reply for batch in batches for reply in self._stored([batch])]
+            logger.exception("a batch of version %s cannot be stored", batches[0].requests[0].version_id)
+            return list(_failures(batches[0].requests, "not_stored", "The answer could not be stored."))
+
+    def _answer(self, entries: Sequence[Entry], replies: dict[tuple[UUID, str], PredictReply]) -> None:
         if not entries:
             return
         letters: dict[str, list[PredictReply]] = defaultdict(list)
         with self._valkey.pipeline(transaction=False) as pipe:
             for entry in entries:
-                reply = replies.get(entry.request.id)
+                reply = replies.get((entry.request.id, entry.request.request_hash))
                 if reply is not None and entry.request.reply_to:
                     letters[entry.request.reply_to].append(reply)
                 elif reply is not None:
@@ -282,5 +335,5 @@ class Server:
             self._make_group()
 
 
-def _decoded(fields: dict[bytes, bytes]) -> PredictRequest:
-    return request_decoder.decode(fields[b"r"])
+def _failures(requests: Sequence[PredictRequest], code: str, detail: str) -> tuple[PredictReply, ...]:
+    return tuple(PredictReply(request.id, request.request_hash, [], 0, code, detail) for request in requests)

@@ -1,22 +1,43 @@
 """Connects waiting requests of an event loop with their answers: one channel, one listener, many futures."""
 
 import asyncio
+import itertools
+import logging
 import secrets
 import weakref
+from typing import Any
 from uuid import UUID
 
 import redis.asyncio
 from django.conf import settings
 
 from millrace.kernel import valkey
-from mlops.serving.messages import STREAM, STREAM_LENGTH, PredictReply, PredictRequest, reply_decoder, request_encoder
+from mlops.serving.messages import (
+    MOST_WAITING,
+    PENDING_SECONDS,
+    STREAM,
+    PredictReply,
+    PredictRequest,
+    pending_key,
+    reply_decoder,
+    request_encoder,
+)
 
-# Counts the caller's request in its rate window and queues it, in one round trip; over the limit nothing is queued.
+logger = logging.getLogger(__name__)
+
+# Counts the caller's request in its rate window and queues it, in one round trip; over the limit nothing is queued, nor
+# when too many wait (then the count is negative). A third key is the note of a request whose sender does not wait: while
+# it says that the same one is on its way, that one is enough.
 _QUEUE = """
 local used = redis.call('INCR', KEYS[1])
 if used == 1 then redis.call('EXPIRE', KEYS[1], 120) end
 if used > tonumber(ARGV[1]) then return used end
-redis.call('XADD', KEYS[2], 'MAXLEN', '~', ARGV[2], '*', 'r', ARGV[3])
+if redis.call('XLEN', KEYS[2]) >= tonumber(ARGV[2]) then return -used end
+if KEYS[3] then
+  if redis.call('GET', KEYS[3]) == ARGV[4] then return used end
+  redis.call('SET', KEYS[3], ARGV[4], 'EX', ARGV[5])
+end
+redis.call('XADD', KEYS[2], '*', 'r', ARGV[3])
 return used
 """
 
@@ -28,35 +49,38 @@ class Switchboard:
         self.channel = f"millrace:replies:{secrets.token_hex(8)}"
         self._client: redis.asyncio.Redis = valkey.async_client()
         self._queue = self._client.register_script(_QUEUE)
-        self._waiting: dict[UUID, asyncio.Future[PredictReply]] = {}
+        # Several requests with one identifier and the same inputs have one answer.
+        self._waiting: dict[tuple[UUID, str], set[asyncio.Future[PredictReply]]] = {}
         self._listener: asyncio.Task[None] | None = None
         self._ready = asyncio.Event()
 
     async def queue(self, request: PredictRequest, *, rate_key: str) -> int:
-        """Queue a request; returns how many the caller has made in this window. Over the limit it is not queued."""
+        """Queue a request; returns how many the caller has made in this window. Over the limit it is not queued, nor
+        where the number is negative: too many wait. One that nobody waits for is noted, for its sender to ask after."""
         keys = [rate_key, STREAM]
-        used = await self._queue(
-            keys=keys, args=[settings.API_RATE_PER_MINUTE, STREAM_LENGTH, request_encoder.encode(request)]
-        )
-        return int(used)
+        args: list[Any] = [settings.API_RATE_PER_MINUTE, MOST_WAITING, request_encoder.encode(request)]
+        if not request.reply_to:
+            keys.append(pending_key(request.id))
+            args += [str(request.tenant_id), PENDING_SECONDS]
+        return int(await self._queue(keys=keys, args=args))
 
-    async def note_pending(self, key: str, tenant: str, seconds: int) -> None:
-        """Remember that a prediction is on its way, for its sender to ask after."""
-        await self._client.set(key, tenant, ex=seconds)
-
-    async def expect(self, request_id: UUID) -> "asyncio.Future[PredictReply]":
+    async def expect(self, request: PredictRequest) -> "asyncio.Future[PredictReply]":
         """The future of an answer; ask before queueing, and `forget` it in the end."""
         if self._listener is None or self._listener.done():
             self._ready.clear()
             self._listener = asyncio.create_task(self._listen())
         await self._ready.wait()
         future: asyncio.Future[PredictReply] = asyncio.get_running_loop().create_future()
-        self._waiting[request_id] = future
+        self._waiting.setdefault((request.id, request.request_hash), set()).add(future)
         return future
 
-    def forget(self, request_id: UUID) -> None:
-        """Nobody waits any more."""
-        self._waiting.pop(request_id, None)
+    def forget(self, request: PredictRequest, future: "asyncio.Future[PredictReply]") -> None:
+        """Who asked does not wait any more."""
+        key = (request.id, request.request_hash)
+        waiting = self._waiting.get(key, set())
+        waiting.discard(future)
+        if not waiting:
+            self._waiting.pop(key, None)
 
     async def _listen(self) -> None:
         """Hand answers to whom they are for. When the connection breaks, who waits is told at once."""
@@ -69,14 +93,15 @@ class Switchboard:
                     self._ready.set()
                 elif message["type"] == "message":
                     for reply in reply_decoder.decode(message["data"]):
-                        future = self._waiting.pop(reply.id, None)
-                        if future is not None and not future.done():
-                            future.set_result(reply)
+                        for future in self._waiting.pop((reply.id, reply.request_hash), ()):
+                            if not future.done():
+                                future.set_result(reply)
+        except redis.RedisError as gone:
+            logger.warning("Valkey is away: %s", gone)
         finally:
             self._ready.set()
-            for future in self._waiting.values():
-                if not future.done():
-                    future.cancel()
+            for future in itertools.chain.from_iterable(self._waiting.values()):
+                future.cancel()
             self._waiting.clear()
             await pubsub.aclose()
             await listening.aclose()

@@ -251,7 +251,8 @@ def test_the_fast_door_refuses_as_django_does(api: Any, tenant: Tenant) -> None:
 def test_without_a_serving_process_the_answer_is_503_and_nothing_is_billed(
     api: Any, tenant: Tenant, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(door, "ANSWER_SECONDS", 0.3)
+    monkeypatch.setattr(door, "ANSWER_SECONDS", 0.2)
+    monkeypatch.setattr(door, "TRAVEL_SECONDS", 0.1)
     version = cast.version(tenant)
 
     answer = api.post(f"/v1/models/{version.model.public_id}/predict", {"inputs": [[[0] * 8] * 8]})
