@@ -159,7 +159,8 @@ class Server:
             self._add(entries)
 
     def _renew(self) -> None:
-        held = tuple(self._held)
+        # The client library declares its list as one of all that an identifier may be.
+        held: list[int | bytes | str | memoryview] = [*self._held]
         if held:
             self._valkey.xclaim(STREAM, GROUP, self._consumer, _RENEW_MS, held, justid=True)
 
