@@ -6,7 +6,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
     dependencies = [
         ("accounts", "0001_initial"),
-        ("kernel", "0002_records_by_age"),
+        ("kernel", "0003_answers_to_callers_without_a_tenant"),
     ]
 
     operations = [
