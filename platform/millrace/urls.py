@@ -34,6 +34,7 @@ urlpatterns = [
     path("v1/", include("channels_partners.api.urls")),
     path("webhooks/stripe", stripe_webhook, name="stripe-webhook"),
     path("accounts/", include("allauth.urls")),
+    path("_allauth/", include("accounts.headless_urls")),
     path("_allauth/", include("allauth.headless.urls")),
     path("", include("millrace.portal.urls")),
     path("", include("accounts.portal.urls")),

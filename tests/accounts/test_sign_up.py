@@ -124,14 +124,17 @@ def test_a_form_with_a_fault_makes_nothing(browser: Client, field: str, value: s
     assert tenants_there_are() == 0
 
 
-def test_a_tenant_that_cannot_be_made_leaves_no_user(browser: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("door", ["page", "headless"])
+def test_a_tenant_that_cannot_be_made_leaves_no_user(
+    browser: Client, monkeypatch: pytest.MonkeyPatch, door: str
+) -> None:
     def broken(**_: object) -> None:
         raise RuntimeError("down")
 
     monkeypatch.setattr("accounts.signup.tenant_create", broken)
 
     with pytest.raises(RuntimeError):
-        browser.post("/accounts/signup/", FORM)
+        sign_up(browser, door)
 
     assert not User.objects.exists()
 
@@ -161,10 +164,16 @@ def test_resetting_an_unknown_address_answers_the_same(browser: Client, alice: U
     assert (known.status_code, known["Location"]) == (unknown.status_code, unknown["Location"])
 
 
-def test_signing_up_over_the_headless_door_founds_a_tenant_too(browser: Client) -> None:
+def sign_up(browser: Client, door: str) -> Any:
+    """By the page's form, or as a program does it."""
+    if door == "page":
+        return browser.post("/accounts/signup/", FORM)
     body = {"email": "dora@example.com", "password": FORM["password1"], "name": "Dora", "organisation": "Dora Optics"}
+    return browser.post("/_allauth/browser/v1/auth/signup", body, content_type="application/json")
 
-    answer = browser.post("/_allauth/browser/v1/auth/signup", body, content_type="application/json")
+
+def test_signing_up_over_the_headless_door_founds_a_tenant_too(browser: Client) -> None:
+    answer = sign_up(browser, "headless")
 
     assert answer.status_code == 401  # the address awaits verification
     assert [flow["id"] for flow in answer.json()["data"]["flows"] if flow.get("is_pending")] == ["verify_email"]

@@ -220,11 +220,44 @@ def test_c4_the_click_survives_the_headless_doors_too(partner: Any, provider: Op
     assert token_log_in(client, provider).status_code == 401  # what is missing is told
     client.cookies.pop(visitors.COOKIE)
 
-    body = {"email": "dora@example.com", "name": "Dora", "organisation": "Dora Optics"}
-    made = client.post("/_allauth/browser/v1/auth/provider/signup", body, content_type="application/json")
+    made = provider_sign_up(client)
 
     assert made.status_code == 200
     assert bound_of("dora@example.com").partner == partner
+
+
+def provider_sign_up(client: Client, **fields: str) -> Any:
+    """The last step of it, after `token_log_in`."""
+    body = {"email": "dora@example.com", "name": "Dora", "organisation": "Dora Optics"} | fields
+    return client.post("/_allauth/browser/v1/auth/provider/signup", body, content_type="application/json")
+
+
+def test_a_headless_sign_up_that_breaks_makes_nothing(
+    partner: Any, provider: OpenIdProvider, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before, client = all_there_is(), Client()
+    token_log_in(client, provider)
+
+    def broken(**_: object) -> None:
+        raise RuntimeError("down")
+
+    monkeypatch.setattr("accounts.signup.tenant_create", broken)
+
+    with pytest.raises(RuntimeError):
+        provider_sign_up(client)
+
+    assert all_there_is() == before
+
+
+def test_a_headless_sign_up_has_the_address_that_the_provider_proved(partner: Any, provider: OpenIdProvider) -> None:
+    client = Client()
+    token_log_in(client, provider)
+
+    made = provider_sign_up(client, email="somebody.else@example.com")
+
+    assert made.status_code == 200
+    assert User.objects.get(socialaccount__provider="sso").email == "dora@example.com"
+    assert not User.objects.filter(email="somebody.else@example.com").exists()
 
 
 def test_c5_the_headless_doors_connect_no_address_in_use(partner: Any, provider: OpenIdProvider) -> None:
