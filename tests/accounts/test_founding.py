@@ -1,9 +1,6 @@
 """A person without an organisation founds one: whoever left the last, or saw it closed."""
 
-from threading import Barrier, Thread
-
 import pytest
-from django.db import connections
 from django.test import Client
 
 from accounts.models import Membership, Tenant, User
@@ -15,6 +12,7 @@ from millrace.kernel.tenancy import platform_scope, tenant_scope
 from tests import factories
 from tests.channels_partners.makers import make_link, make_partner
 from tests.portal.html import faults_of
+from tests.threads import in_threads
 
 FORM = {"organisation": "Second Try", "coupon": ""}
 
@@ -82,19 +80,10 @@ def test_a_name_that_is_none_founds_nothing(db: None, name: str) -> None:
 
 
 def test_the_form_sent_twice_at_one_moment_founds_one(real_db: None) -> None:
-    user, start, ends = factories.make_user(), Barrier(2), []
+    user = factories.make_user()
     browsers = [factories.logged_in(user) for _ in range(2)]
 
-    def send(browser: Client) -> None:
-        start.wait()
-        ends.append(browser.post("/tenant/new", FORM)["Location"])
-        connections.close_all()
-
-    threads = [Thread(target=send, args=(browser,)) for browser in browsers]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    ends = in_threads(2, lambda number: browsers[number].post("/tenant/new", FORM)["Location"])
 
     assert ends == ["/", "/"]
     assert owned_by(user) == ["Second Try"]

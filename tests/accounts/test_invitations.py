@@ -2,11 +2,9 @@
 
 import re
 from datetime import timedelta
-from threading import Barrier, Thread
 
 import pytest
 from django.core import mail
-from django.db import connections
 from django.test import Client
 
 from accounts.errors import InvitationInvalid
@@ -19,6 +17,7 @@ from millrace.kernel.models import OutboxEvent
 from millrace.kernel.tenancy import platform_scope
 from tests import factories
 from tests.factories import SYSTEM, logged_in
+from tests.threads import in_threads
 
 SIGN_UP = {"name": "Dora", "organisation": "", "email": "dora@example.com", "password1": "a good long password",
            "coupon": ""}  # fmt: skip
@@ -226,18 +225,9 @@ def test_a_resellers_customer_is_verified_by_its_first_verified_member(tenant: T
 
 
 def test_one_invitation_accepted_twice_at_once_makes_one_member(real_db: None, alice: User, charlie: User) -> None:
-    token, start, roles = invite(alice, "charlie@example.com"), Barrier(2), []
+    token = invite(alice, "charlie@example.com")
 
-    def go() -> None:
-        start.wait()
-        roles.append(invitation_accept(token=token, user=charlie, actor=Actor.user(charlie)).role)
-        connections.close_all()
-
-    threads = [Thread(target=go) for _ in range(2)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    roles = in_threads(2, lambda _: invitation_accept(token=token, user=charlie, actor=Actor.user(charlie)).role)
 
     assert roles == ["developer", "developer"]
     with platform_scope(reason="look"):

@@ -1,18 +1,16 @@
 """Members: who may change whom, and that an owner always remains."""
 
-from threading import Barrier, Thread
-
 import pytest
-from django.db import connections
 from django.test import Client
 
+from accounts.errors import LastOwner
 from accounts.models import Membership, Tenant, User
 from accounts.services.members import member_remove, member_set_role
-from millrace.kernel.errors import Problem
 from millrace.kernel.models import AuditEntry
 from millrace.kernel.tenancy import platform_scope, tenant_scope
 from tests import factories
 from tests.factories import logged_in
+from tests.threads import in_threads
 
 
 def member_of(user: User) -> Membership:
@@ -108,30 +106,20 @@ def test_a_strangers_member_is_not_found(alice: User, charlie: User) -> None:
 
 @pytest.mark.parametrize("act", ["remove", "demote"])
 def test_two_owners_who_act_on_each_other_at_once_leave_one(real_db: None, tenant: Tenant, act: str) -> None:
-    owners = [factories.make_member(tenant, role="owner") for _ in range(2)]
-    targets = [member_of(owner) for owner in owners]
-    start, refused = Barrier(2), []
+    targets = [member_of(factories.make_member(tenant, role="owner")) for _ in range(2)]
 
-    def strike(target: Membership) -> None:
-        start.wait()
-        try:
-            with tenant_scope(tenant.pk):
-                values = {"tenant_id": tenant.pk, "member_id": target.pk, "actor": factories.SYSTEM, "by_owner": True}
-                if act == "remove":
-                    member_remove(**values)
-                else:
-                    member_set_role(role="viewer", **values)
-        except Problem as problem:
-            refused.append(problem.code)
-        finally:
-            connections.close_all()
+    def strike(number: int) -> None:
+        values = {
+            "tenant_id": tenant.pk, "member_id": targets[number].pk, "actor": factories.SYSTEM, "by_owner": True,
+        }  # fmt: skip
+        with tenant_scope(tenant.pk):
+            if act == "remove":
+                member_remove(**values)
+            else:
+                member_set_role(role="viewer", **values)
 
-    threads = [Thread(target=strike, args=(target,)) for target in targets]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    ends = in_threads(2, strike)
 
-    assert refused == ["last_owner"]
+    assert [type(end) for end in ends if end is not None] == [LastOwner]
     with tenant_scope(tenant.pk):
         assert Membership.objects.filter(role="owner").count() == 1

@@ -20,8 +20,8 @@ from millrace.kernel.errors import Conflict
 from millrace.kernel.money import Money
 from millrace.kernel.tenancy import tenant_scope
 from tests.billing.factories import make_billing, make_subscription
-from tests.billing.test_usage import in_threads
 from tests.factories import SYSTEM
+from tests.threads import in_threads
 
 
 @pytest.fixture(autouse=True)

@@ -21,8 +21,8 @@ from tests.billing.factories import make_billing, make_invoice
 from tests.billing.stripe_world import World
 from tests.billing.test_cycles import MARCH, differences, lines
 from tests.billing.test_flow import RENEWAL, START, balances, use
-from tests.billing.test_usage import in_threads
 from tests.factories import SYSTEM, ApiClient
+from tests.threads import in_threads
 
 
 def test_m4_a_zone_or_an_odd_month_end_makes_no_second_invoice(world: World, tenant: Tenant) -> None:

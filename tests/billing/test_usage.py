@@ -1,11 +1,10 @@
 """Usage is recorded exactly once by (tenant, key)."""
 
-import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from django.db import connections, transaction
+from django.db import transaction
 from django.db.utils import InternalError, ProgrammingError
 
 from accounts.models import Tenant
@@ -15,6 +14,7 @@ from billing.services import usage
 from billing.services.usage import Usage, usage_record, usage_record_many
 from millrace.kernel import clock
 from millrace.kernel.tenancy import platform_scope, tenant_scope
+from tests.threads import in_threads
 
 AT = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
@@ -147,26 +147,6 @@ def test_usage_is_append_only(tenant: Tenant, change: dict) -> None:
         UsageEvent.objects.update(**change)
     with pytest.raises((ProgrammingError, InternalError), match="Cannot delete"), transaction.atomic():
         UsageEvent.objects.all().delete()
-
-
-def in_threads(count: int, work: object) -> list:
-    barrier, results = threading.Barrier(count), []
-
-    def run(number: int) -> None:
-        try:
-            barrier.wait(timeout=20)
-            results.append(work(number))
-        except Exception as error:  # noqa: BLE001 - the test looks at what came out
-            results.append(error)
-        finally:
-            connections.close_all()
-
-    threads = [threading.Thread(target=run, args=(number,)) for number in range(count)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    return results
 
 
 def test_racing_deliveries_of_the_same_batch_store_each_event_once(real_db: None, tenant: Tenant) -> None:

@@ -21,8 +21,8 @@ from millrace.kernel.models import LedgerTransaction, OutboxEvent
 from millrace.kernel.tenancy import platform_scope, tenant_scope
 from tests.billing.stripe_world import SECRET, World
 from tests.billing.test_flow import RENEWAL, START, balances, use
-from tests.billing.test_usage import in_threads
 from tests.factories import SYSTEM
+from tests.threads import in_threads
 
 
 def made_up(kind: str = "customer.subscription.updated", **thing: object) -> dict:

@@ -1,11 +1,8 @@
 """Assume every operation runs at the same time as itself."""
 
-from collections.abc import Callable
-from threading import Barrier, Thread
 from uuid import uuid4
 
 import pytest
-from django.db import connections
 
 from channels_partners.errors import CodeTaken, DealTaken
 from channels_partners.models import Attribution, Deal, Link
@@ -17,29 +14,9 @@ from millrace.kernel import clock
 from millrace.kernel.tenancy import platform_scope
 from tests.channels_partners.makers import amounts_of, make_partner, make_terms, sign_up
 from tests.factories import SYSTEM, make_tenant
+from tests.threads import in_threads
 
 pytestmark = pytest.mark.usefixtures("real_db")
-
-
-def at_once(action: Callable[[int], object], times: int = 4) -> list[object]:
-    """Run `action(0..times)` in threads that start together; its answers, failures as exceptions."""
-    barrier, answers = Barrier(times), []
-
-    def run(number: int) -> None:
-        barrier.wait()
-        try:
-            answers.append(action(number))
-        except Exception as error:  # noqa: BLE001 - the test looks at it
-            answers.append(error)
-        finally:
-            connections.close_all()
-
-    threads = [Thread(target=run, args=(number,)) for number in range(times)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    return answers
 
 
 def brought() -> Attribution:
@@ -52,7 +29,8 @@ def test_one_payment_settled_by_many_workers_accrues_once() -> None:
     customer, invoice, line = brought(), uuid4(), uuid4()
     lines = [{"line_id": line, "amount": 1000, "currency": "CNY", "stream": "usage", "commissionable": True}]
 
-    at_once(
+    in_threads(
+        4,
         lambda _: commission_settle(
             tenant_id=customer.tenant_id, kind="paid", source_id=invoice, invoice_id=invoice, lines=lines,
             at=clock.now(),
@@ -73,7 +51,7 @@ def test_refunds_at_once_take_back_what_was_accrued_and_no_more() -> None:
         )
 
     settle("paid", invoice, paid)
-    answers = at_once(lambda _: settle("refunded", uuid4(), part), times=3)
+    answers = in_threads(3, lambda _: settle("refunded", uuid4(), part))
 
     assert answers == [None, None, None]
     assert sum(amounts_of(customer)) == 0
@@ -83,8 +61,8 @@ def test_refunds_at_once_take_back_what_was_accrued_and_no_more() -> None:
 def test_one_company_is_registered_by_one_partner() -> None:
     partners = [make_partner(f"P{number}") for number in range(4)]
 
-    answers = at_once(
-        lambda number: deal_register(partner=partners[number], company="Acme", domain="acme.test", actor=SYSTEM)
+    answers = in_threads(
+        4, lambda number: deal_register(partner=partners[number], company="Acme", domain="acme.test", actor=SYSTEM)
     )
 
     assert Deal.objects.count() == 1
@@ -94,14 +72,16 @@ def test_one_company_is_registered_by_one_partner() -> None:
 def test_one_code_makes_one_link() -> None:
     partner = make_partner()
 
-    answers = at_once(lambda _: link_create(channel=partner.channel, partner=partner, code="spring", actor=SYSTEM))
+    answers = in_threads(
+        4, lambda _: link_create(channel=partner.channel, partner=partner, code="spring", actor=SYSTEM)
+    )
 
     assert Link.objects.count() == 1
     assert sum(isinstance(answer, CodeTaken) for answer in answers) == 3
 
 
 def test_terms_published_at_one_moment_are_versions_one_after_the_other() -> None:
-    versions = at_once(lambda _: make_terms(slug="agents").version)
+    versions = in_threads(4, lambda _: make_terms(slug="agents").version)
 
     assert sorted(versions, key=str) == [1, 2, 3, 4]
 
@@ -109,7 +89,8 @@ def test_terms_published_at_one_moment_are_versions_one_after_the_other() -> Non
 def test_a_tenant_is_bound_once() -> None:
     tenant = make_tenant()
 
-    at_once(
+    in_threads(
+        4,
         lambda _: attribution_bind(
             tenant_id=tenant.pk, email="", user_id=None, visitor_id=None, coupon="", reseller_partner_id=None,
             at=clock.now(), actor=SYSTEM,

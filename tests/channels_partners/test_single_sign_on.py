@@ -22,11 +22,11 @@ from millrace.kernel import outbox, visitors
 from millrace.kernel.tenancy import platform_scope
 from tests.accounts.openid_provider import CLIENT_ID, OpenIdProvider, openid_provider
 from tests.accounts.test_second_factor import code_for
-from tests.billing.test_usage import in_threads
 from tests.channels_partners.browser import Browser
 from tests.channels_partners.makers import attribution_of, make_link, make_partner, sign_up
 from tests.factories import make_user
 from tests.portal.html import faults_of
+from tests.threads import in_threads
 
 SIGN_UP = "/accounts/3rdparty/signup/"
 
