@@ -61,7 +61,7 @@ def run(
     sets it False: it runs first, is safe to repeat by its own means, and the first recorded answer wins.
     The members of `shown_once` (secrets) are kept out of the record: a replay carries null in their place.
     """
-    tenant_id = caller.tenant_id if caller.has_tenant else None
+    tenant_id: Any = caller.tenant_id if caller.has_tenant else None
     key, path, body_hash = key_of(request), _stored_path(request, caller), _fingerprint(request.data)
     with _keeping(tenant_id):
         known = IdempotencyRecord.objects.filter(tenant_id=tenant_id, path=path, key=key).first()
