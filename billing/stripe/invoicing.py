@@ -95,13 +95,14 @@ def _earlier_first(subscription: Subscription, before: datetime) -> None:
 
 
 def final_invoice_ensure(subscription: Subscription) -> None:
-    """The last invoice of a subscription that ended: its last period's usage, the last day included (M5). Called again,
-    it bills what was recorded since."""
+    """The last invoice of a subscription that ended: its last period's usage, the last day included (M5). There is one:
+    what is recorded still later waits for another subscription."""
+    start = subscription.current_period_start
     if subscription.ended_at is None:
         return
-    _earlier_first(subscription, subscription.current_period_start)
-    rated = subscription.invoices.filter(rated_at__isnull=False)
-    start = max([subscription.current_period_start, *rated.values_list("period_end", flat=True)])
+    _earlier_first(subscription, start)
+    if subscription.invoices.filter(period_end=subscription.ended_at, rated_at__isnull=False).exists():
+        return
     in_trial = subscription.trial_end is not None and subscription.ended_at <= subscription.trial_end
     owes_fixed = start < subscription.ended_at and not in_trial and has_fixed(subscription)
     if not owes_fixed and not has_unbilled(subscription, subscription.ended_at):
@@ -127,8 +128,7 @@ def final_invoice_ensure(subscription: Subscription) -> None:
         params["default_payment_method"] = ended["default_payment_method"]
     if rates := tax_rates(subscription.billing_account):
         params["default_tax_rates"] = rates
-    number = rated.filter(period_end=subscription.ended_at).count()
-    made = client().v1.invoices.create(params, once(f"final:{subscription.pk}:{number}"))  # type: ignore[arg-type]
+    made = client().v1.invoices.create(params, once(f"final:{subscription.pk}"))  # type: ignore[arg-type]
     invoice_advance(made.id)
 
 

@@ -117,3 +117,18 @@ def test_what_a_plan_owes_in_arrears_whatever_is_used_is_owed_at_the_end_too(wor
     assert owed(world, tenant) == [{"flat": 28_000}, {"flat": 7_000}]
     with platform_scope(reason="test"):
         assert InvoiceLine.objects.filter(kind="flat").count() == 2
+
+
+def test_news_of_an_end_told_again_after_late_usage_makes_no_second_last_invoice(world: World, tenant: Tenant) -> None:
+    world.account(tenant)
+    subscription = world.subscribe(tenant, "starter")
+    use(tenant, "gpu_ms", 3_600_000, START + timedelta(days=1))
+    world.advance(START + timedelta(days=2))
+    client().v1.subscriptions.cancel(subscription.stripe_id)
+    world.deliver()
+    use(tenant, "gpu_ms", 7_200_000, START + timedelta(days=1), key="late", recorded=world.now + timedelta(hours=1))
+    client().v1.subscriptions.update(subscription.stripe_id, {"metadata": {"note": "left"}})
+
+    world.deliver()
+
+    assert owed(world, tenant) == [{"gpu_ms": 1_800}]
