@@ -121,6 +121,10 @@ _REVERSALS = """
     SELECT 'dispute', d.stripe_id, d.amount, coalesce(sum(l.amount), 0)
     FROM billing_dispute d LEFT JOIN billing_reversalline l ON l.dispute_id = d.id
     WHERE d.status = 'lost' GROUP BY d.id HAVING d.amount <> coalesce(sum(l.amount), 0)
+    UNION ALL
+    SELECT 'dispute', d.stripe_id, 0, sum(l.amount)
+    FROM billing_dispute d JOIN billing_reversalline l ON l.dispute_id = d.id
+    WHERE d.status = 'won' GROUP BY d.id HAVING sum(l.amount) <> 0
 """
 _UNBALANCED = """
     SELECT t.key, e.currency, sum(e.amount)

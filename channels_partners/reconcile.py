@@ -22,7 +22,7 @@ from channels_partners.services.commissions import entries_due
 from millrace.kernel.models import LedgerEntry, OutboxEvent
 from millrace.kernel.reconcile import LONGEST_LIST, Check, check
 
-_NEWS = ("invoice.paid", "invoice.refunded", "invoice.dispute_lost", "invoice.refund_failed")
+_NEWS = ("invoice.paid", "invoice.refunded", "invoice.dispute_lost", "invoice.dispute_won", "invoice.refund_failed")
 _BEGINNING = datetime(2000, 1, 1, tzinfo=UTC)
 
 

@@ -115,6 +115,12 @@ def on_refund_failed(event: Event) -> None:
     _money_went_back(event, SettlementKind.REFUND_FAILED, "refund_id")
 
 
+@subscribe("invoice.dispute_won", consumer="channels_partners.appeal")
+def on_dispute_won(event: Event) -> None:
+    """A dispute that was lost is won on appeal: the same as a refund that the bank sent back."""
+    _money_went_back(event, SettlementKind.REFUND_FAILED, "dispute_id")
+
+
 def _money_went_back(event: Event, kind: str, source_name: str) -> None:
     """Take in what went back (or failed to) of the lines that were settled; where the payment's news is still on its
     way, keep it for that."""

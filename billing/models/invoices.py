@@ -161,13 +161,13 @@ class Dispute(TenantModel):
     status = models.CharField(max_length=32)
     reason = models.CharField(max_length=80, blank=True, default="")
     stripe_id = models.CharField(max_length=64, unique=True)
-    # When a lost one was posted and announced.
+    # When its loss, or the end of that by an appeal, was last posted and announced.
     posted_at = models.DateTimeField(null=True)
 
 
 class ReversalLine(TenantModel):
     """The part of a refund or of a lost dispute that falls on one invoice line, before tax; negative for the part of a
-    refund that the bank sent back."""
+    refund that the bank sent back, or of a dispute that was won on appeal."""
 
     PREFIX = "rvl"
 

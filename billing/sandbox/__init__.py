@@ -13,6 +13,7 @@ Beside `/v1/…` it has doors of its own, JSON in and out:
   "api_lost"}`: rates from 0 to 1; what is not named is off
 - `POST /_sandbox/checkout/{id}/pay {"payment_method", "email"?, "name"?}`: the buyer's side of Checkout for scripts
 - `POST /_sandbox/refunds/{id}/fail`: the bank sends a refund back that had succeeded
+- `POST /_sandbox/disputes/{id}/overturn`: a dispute that was lost is won on appeal
 - `POST /_sandbox/reset`: forget everything but the endpoint named on the command line
 
 Pages, without JavaScript: `/pay/{session}`, `/portal/{session}`, `/invoices/{invoice}`, `/authenticate/{intent}`,

@@ -13,6 +13,7 @@ from billing.sandbox.core import Sandbox
 from billing.sandbox.errors import StripeError
 from billing.sandbox.render import public
 from billing.sandbox.resources import checkout
+from billing.sandbox.resources.disputes import overturn
 from billing.sandbox.resources.events import ensure_endpoint
 from billing.sandbox.resources.payment_methods import payment_method_given
 from billing.sandbox.resources.refunds import fail_refund
@@ -146,6 +147,16 @@ async def refund_fail(request: Request) -> Response:
         return JSONResponse({"error": error.body}, error.status)
 
 
+async def dispute_overturn(request: Request) -> Response:
+    """The bank's verdict against the merchant is turned round on appeal, as happens weeks later."""
+    sandbox = _sandbox(request)
+    try:
+        with sandbox.attempt():
+            return JSONResponse(public(overturn(sandbox, sandbox.find("dispute", request.path_params["id"]))))
+    except StripeError as error:
+        return JSONResponse({"error": error.body}, error.status)
+
+
 ROUTES = [
     Route("/_sandbox/deliveries", deliveries),
     Route("/_sandbox/flush", flush, methods=["POST"]),
@@ -156,4 +167,5 @@ ROUTES = [
     Route("/_sandbox/state", state),
     Route("/_sandbox/checkout/{id}/pay", checkout_pay, methods=["POST"]),
     Route("/_sandbox/refunds/{id}/fail", refund_fail, methods=["POST"]),
+    Route("/_sandbox/disputes/{id}/overturn", dispute_overturn, methods=["POST"]),
 ]

@@ -1,14 +1,17 @@
 """What a payment, a refund and a lost dispute are in the ledger, and what the other rooms are told of them."""
 
+from collections import Counter
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
+from uuid import UUID
 
 from django.db.models import Sum
 
 from billing.models import Dispute, Invoice, InvoiceLine, Refund, ReversalLine
 from millrace.kernel import ledger, outbox
 from millrace.kernel.ledger import Line
+from millrace.kernel.models import LedgerEntry
 from millrace.kernel.money import allocate
 
 CLEARING, TAX, BALANCE, HELD = "stripe:clearing", "tax:payable", "credits:customer_balance", "disputes:held"
@@ -77,7 +80,7 @@ def refund_return(refund: Refund, at: datetime) -> None:
     """Reverse a posted refund that the bank sent back, line by line, and announce `invoice.refund_failed`; once."""
     if refund.posted_at is None or refund.returned_at is not None:
         return
-    given = [(line.invoice_line, line.amount) for line in refund.lines.select_related("invoice_line").order_by("id")]
+    given = _standing(refund)
     parts = [(line, -amount) for line, amount in given]
     _write(refund.invoice, parts, refund=refund)
     entries = _reversal_entries(refund.invoice, parts, "refunds")
@@ -88,28 +91,33 @@ def refund_return(refund: Refund, at: datetime) -> None:
 
 
 def dispute_post(dispute: Dispute, at: datetime) -> None:
-    """Post what the dispute's state says, each step once: money held back, given back, or lost."""
-    invoice, key = dispute.invoice, f"dispute:{dispute.stripe_id}"
-    if dispute.status.startswith("warning"):
-        return  # an inquiry: no money has moved
-    held = [_entry(invoice, HELD, dispute.amount), _entry(invoice, CLEARING, -dispute.amount)]
-    ledger.post(key=f"{key}:held", kind="dispute.held", at=at, lines=held)
-    if dispute.status == "won":
-        back = [_entry(invoice, HELD, -dispute.amount), _entry(invoice, CLEARING, dispute.amount)]
-        ledger.post(key=f"{key}:won", kind="dispute.won", at=at, lines=back)
-    if dispute.status == "lost" and dispute.posted_at is None:
-        parts = _split(invoice, dispute.amount)
-        _write(invoice, parts, dispute=dispute)
-        entries = _reversal_entries(invoice, parts, "disputes")
-        entries.append(_entry(invoice, HELD, -dispute.amount))
-        ledger.post(key=f"{key}:lost", kind="invoice.dispute_lost", at=at, lines=entries)
+    """Post what the dispute's state says of the money: held back, ours, or lost (and announced as such). Only the
+    difference to what stands already is posted, so it is safe to repeat, and an appeal may turn a verdict round."""
+    if dispute.status.startswith(("warning", "appeal")) or dispute.status == "prevented":
+        return  # an inquiry moves no money, and an appeal none before it is decided
+    invoice, is_lost = dispute.invoice, dispute.status == "lost"
+    moves = LedgerEntry.objects.filter(
+        invoice_id=invoice.pk, transaction__key__startswith=f"dispute:{dispute.stripe_id}:"
+    )
+    holds = moves.filter(account=HELD).aggregate(total=Sum("amount"))["total"] or 0
+    to_hold = (0 if is_lost or dispute.status == "won" else dispute.amount) - holds
+    taken = _standing(dispute)
+    parts = _split(invoice, dispute.amount) if is_lost and not taken else []
+    if taken and not is_lost:
+        parts = [(line, -amount) for line, amount in taken]
+    entries = [*_reversal_entries(invoice, parts, "disputes"), _entry(invoice, HELD, to_hold)]
+    cash = sum(entry.amount for entry in entries)
+    entries.append(_entry(invoice, CLEARING, -cash))
+    if not any(entry.amount for entry in entries):
+        return
+    _write(invoice, parts, dispute=dispute)
+    number = moves.values("transaction").distinct().count()
+    kind = "invoice.dispute_lost" if is_lost else "dispute.won" if dispute.status == "won" else "dispute.held"
+    ledger.post(key=f"dispute:{dispute.stripe_id}:{number}", kind=kind, at=at, lines=entries)
+    if parts:
         Dispute.objects.filter(pk=dispute.pk).update(posted_at=at)
-        _announce("invoice.dispute_lost", invoice, dispute, parts, at)
-
-
-def reversed_amount(invoice: Invoice) -> int:
-    """What of the invoice went back already, tax included."""
-    return ReversalLine.objects.filter(invoice=invoice).aggregate(total=Sum("amount"))["total"] or 0
+        topic = "invoice.dispute_lost" if is_lost else "invoice.dispute_won"
+        _announce(topic, invoice, dispute, parts if is_lost else taken, at)
 
 
 Parts = Sequence[tuple[InvoiceLine | None, int]]
@@ -132,6 +140,16 @@ def _split(invoice: Invoice, amount: int) -> Parts:
     targets: list[InvoiceLine | None] = [*charged, None]
     shares = allocate(amount, [*left, max(0, invoice.tax - before.get(None, 0))])
     return [(line, share) for line, share in zip(targets, shares, strict=True) if share]
+
+
+def _standing(source: Refund | Dispute) -> Parts:
+    """What stands of its parts: what went back by them, less what came again."""
+    lines: dict[UUID | None, InvoiceLine | None] = {}
+    sums: Counter[UUID | None] = Counter()
+    for part in source.lines.select_related("invoice_line").order_by("id"):
+        lines[part.invoice_line_id] = part.invoice_line
+        sums[part.invoice_line_id] += part.amount
+    return [(lines[key], amount) for key, amount in sums.items() if amount]
 
 
 def _write(invoice: Invoice, parts: Parts, **source: Any) -> None:

@@ -20,9 +20,10 @@ class SettlementKind(models.TextChoices):
 
 
 class SettledLine(TenantModel):
-    """One invoice line paid, refunded, lost in a dispute, or kept because its refund failed, as billing announced it, for
-    a customer that a partner brought. `source_id` is the invoice, the refund or the dispute; `amount` is ex tax, in minor
-    units, and positive whichever way the money flowed. `sequence` is the order in which the news came, which commissions fold in.
+    """One invoice line paid, refunded, lost in a dispute, or kept because its refund failed or the dispute was won on
+    appeal, as billing announced it, for a customer that a partner brought. `source_id` is the invoice, the refund or the
+    dispute; `amount` is ex tax, in minor units, and positive whichever way the money flowed. `sequence` is the order in
+    which the news came, which commissions fold in.
     """
 
     PREFIX = "stl"

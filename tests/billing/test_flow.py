@@ -1,12 +1,14 @@
 """The life of an invoice, through Stripe's doors: subscribe, use, draft, rate, compare, pay, give back."""
 
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 
 from accounts.models import Tenant
 from billing import reconcile
-from billing.models import InvoiceLine, UsageEvent
+from billing.models import Dispute, InvoiceLine, UsageEvent
 from billing.services.refunds import refund_create
 from billing.services.usage import usage_record
+from billing.stripe.client import client
 from millrace.kernel import clock, ledger
 from millrace.kernel.models import OutboxEvent
 from millrace.kernel.tenancy import platform_scope, tenant_scope
@@ -102,9 +104,6 @@ def test_c1_a_lost_dispute_takes_the_money_back(world: World, tenant: Tenant) ->
     world.subscribe(tenant, "starter", card="pm_card_createDispute")
 
     assert balances("disputes:held", "stripe:clearing") == [29_900, 0]
-    from billing.models import Dispute
-    from billing.stripe.client import client
-
     with platform_scope(reason="test"):
         dispute = Dispute.objects.get()
     client().v1.disputes.close(dispute.stripe_id)
@@ -115,3 +114,41 @@ def test_c1_a_lost_dispute_takes_the_money_back(world: World, tenant: Tenant) ->
         (event,) = OutboxEvent.objects.filter(topic="invoice.dispute_lost")
         line = InvoiceLine.objects.get()
         assert event.payload["lines"] == [{"line_id": str(line.pk), "amount": 29_900}]
+
+
+def test_a_lost_dispute_that_is_won_on_appeal_brings_the_money_back_once(world: World, tenant: Tenant) -> None:
+    world.account(tenant, tax_percent=Decimal(10), tax_country="CN")
+    world.subscribe(tenant, "starter", card="pm_card_createDispute")
+    with platform_scope(reason="test"):
+        dispute = Dispute.objects.get()
+    client().v1.disputes.close(dispute.stripe_id)
+    world.deliver()
+    assert balances("disputes:subscription", "tax:payable", "stripe:clearing") == [29_900, 0, 0]
+
+    world.server.control(f"disputes/{dispute.stripe_id}/overturn", {})
+    events = world.fresh_events()
+    for event in [*events, *reversed(events)]:
+        world.post(event)
+        world.process()
+
+    assert world.unhandled() == []
+    moved = balances("disputes:subscription", "tax:payable", "stripe:clearing", "disputes:held")
+    assert moved == [0, -2_990, 32_890, 0]
+    with platform_scope(reason="test"):
+        (event,) = OutboxEvent.objects.filter(topic="invoice.dispute_won")
+        line = InvoiceLine.objects.get()
+        assert event.payload["lines"] == [{"line_id": str(line.pk), "amount": 29_900}]
+        assert [one.differences for one in (reconcile.r3(), reconcile.r4())] == [[], []]
+
+
+def test_a_dispute_that_is_won_is_held_and_given_back(world: World, tenant: Tenant) -> None:
+    world.account(tenant)
+    world.subscribe(tenant, "starter", card="pm_card_createDispute")
+    assert balances("disputes:held", "stripe:clearing") == [29_900, 0]
+    with platform_scope(reason="test"):
+        dispute = Dispute.objects.get()
+
+    client().v1.disputes.update(dispute.stripe_id, {"evidence": {"uncategorized_text": "winning_evidence"}})
+    world.deliver()
+
+    assert balances("disputes:held", "stripe:clearing", "disputes:subscription") == [0, 29_900, 0]

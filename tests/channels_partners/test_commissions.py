@@ -82,6 +82,16 @@ def test_c1_a_lost_dispute_takes_the_commission_back(customer: Attribution) -> N
     assert payable(customer) == 0
 
 
+def test_a_dispute_that_is_won_on_appeal_gives_the_commission_again_once(customer: Attribution) -> None:
+    invoice = pay(customer.tenant_id, 1000, 503)
+    lost = refund(invoice, 1000, 503, topic="invoice.dispute_lost")
+    for _ in range(2):
+        announce("invoice.dispute_won", customer.tenant_id, lost)
+
+    assert amounts_of(customer) == [200, 101, -200, -101, 200, 101]
+    assert payable(customer) == 301
+
+
 def test_c2_a_partial_refund_takes_back_its_share(customer: Attribution) -> None:
     invoice = pay(customer.tenant_id, 1000, 500)
     refund(invoice, 250)

@@ -86,6 +86,16 @@ def decide(sandbox: Sandbox, dispute: Obj, *, won: bool) -> Obj:
     return dispute
 
 
+def overturn(sandbox: Sandbox, dispute: Obj) -> Obj:
+    """A lost dispute is appealed and won: the money comes back after all."""
+    if dispute["status"] != "lost":
+        raise refused(f"Dispute {dispute['id']} is {dispute['status']}.")
+    dispute["status"] = "appeal_under_review"
+    sandbox.save(dispute)
+    sandbox.emit("charge.dispute.updated", dispute, {"status": "lost"}, created=_now(sandbox, dispute))
+    return decide(sandbox, dispute, won=True)
+
+
 def _undecided(sandbox: Sandbox, ident: str) -> Obj:
     dispute = sandbox.find("dispute", ident)
     if dispute["status"] not in _OPEN:
