@@ -95,7 +95,8 @@ class InvoiceLine(TenantModel):
     kind = models.CharField(max_length=16, choices=LineKind)
     stream = models.CharField(max_length=16)
     meter = models.CharField(max_length=80, blank=True, default="")
-    quantity = models.BigIntegerField(default=0)
+    # Whole, and as large as any number of the largest events.
+    quantity = models.DecimalField(max_digits=40, decimal_places=0, default=0)
     amount = models.BigIntegerField()
     discount = models.BigIntegerField(default=0)
     currency = models.CharField(max_length=3)
@@ -163,6 +164,12 @@ class Dispute(TenantModel):
     stripe_id = models.CharField(max_length=64, unique=True)
     # When its loss, or the end of that by an appeal, was last posted and announced.
     posted_at = models.DateTimeField(null=True)
+
+    @property
+    def takes_money(self) -> bool:
+        """Whether the bank took the payment back, at least for a while: an inquiry asks only, and what was prevented was
+        settled by a refund."""
+        return not self.status.startswith("warning") and self.status != "prevented"
 
 
 class ReversalLine(TenantModel):

@@ -23,6 +23,7 @@ from billing.models import (
     LineKind,
     PriceVersion,
     Subscription,
+    SubscriptionStatus,
     TenantBilling,
     UsageEvent,
 )
@@ -52,7 +53,8 @@ def invoice_rate(*, invoice_id: UUID, whole_end: datetime | None = None) -> list
         invoice = Invoice.objects.select_related("subscription", "billing_account").get(pk=invoice_id)
         list(TenantBilling.objects.select_for_update().filter(tenant_id=invoice.tenant_id))
         locked = Invoice.objects.select_for_update(of=("self",)).get(pk=invoice_id)
-        if locked.rated_at is None and invoice.subscription is not None:
+        awaits = locked.status == InvoiceStatus.DRAFT and locked.rated_at is None
+        if awaits and invoice.subscription is not None:
             twin = Invoice.objects.filter(
                 subscription=invoice.subscription, period_end=invoice.period_end, rated_at__isnull=False
             ).exists()
@@ -188,8 +190,10 @@ def _link(events: QuerySet[UsageEvent], line_id: UUID, segment: Segment) -> tupl
 
 
 def _covered(tenant_id: UUID) -> Q:
-    """Moments at which the tenant had a subscription: usage outside them was free."""
-    spans = Subscription.objects.filter(tenant_id=tenant_id).values_list("started_at", "ended_at")
+    """Moments at which the tenant had a subscription: usage outside them was free. One whose first payment was never
+    made is none."""
+    begun = Subscription.objects.filter(tenant_id=tenant_id).exclude(status=SubscriptionStatus.INCOMPLETE_EXPIRED)
+    spans = begun.values_list("started_at", "ended_at")
     covered = Q(pk__in=[])
     for started, ended in spans:
         covered |= Q(occurred_at__gte=started) & (Q(occurred_at__lt=ended) if ended else Q())

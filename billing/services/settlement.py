@@ -93,8 +93,8 @@ def refund_return(refund: Refund, at: datetime) -> None:
 def dispute_post(dispute: Dispute, at: datetime) -> None:
     """Post what the dispute's state says of the money: held back, ours, or lost (and announced as such). Only the
     difference to what stands already is posted, so it is safe to repeat, and an appeal may turn a verdict round."""
-    if dispute.status.startswith(("warning", "appeal")) or dispute.status == "prevented":
-        return  # an inquiry moves no money, and an appeal none before it is decided
+    if not dispute.takes_money or dispute.status.startswith("appeal"):
+        return  # an appeal moves no money before it is decided
     invoice, is_lost = dispute.invoice, dispute.status == "lost"
     moves = LedgerEntry.objects.filter(
         invoice_id=invoice.pk, transaction__key__startswith=f"dispute:{dispute.stripe_id}:"
