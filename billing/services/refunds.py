@@ -31,6 +31,8 @@ def _request(invoice_id: UUID, amount: int, actor: Actor, reason: str, refund_id
         invoice = Invoice.objects.select_for_update(of=("self",)).get(pk=invoice_id)
         if refund_id is not None:
             known = Refund.objects.select_related("invoice").filter(pk=refund_id, invoice=invoice).first()
+            if known is not None and known.stripe_id is None and known.status in WITHOUT_EFFECT:
+                raise NotRefundable("The payment service refused this refund: ask for another.", field="refund")
             if known is not None:
                 return known
         given = invoice.refunds.filter(~Q(status__in=WITHOUT_EFFECT)).aggregate(total=Sum("amount"))["total"] or 0
@@ -39,7 +41,7 @@ def _request(invoice_id: UUID, amount: int, actor: Actor, reason: str, refund_id
             raise NotRefundable("Only a paid invoice can be refunded.", field="invoice")
         if not 1 <= amount <= left:
             raise NotRefundable(f"{Money(left, invoice.currency)} can be refunded.", field="amount")
-        if invoice.disputes.exclude(status="won").exists():
+        if any(dispute.takes_money and dispute.status != "won" for dispute in invoice.disputes.all()):
             raise NotRefundable("The payment is disputed: the bank decides.", field="invoice")
         made = Refund(
             tenant_id=invoice.tenant_id,

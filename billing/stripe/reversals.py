@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import stripe
 from django.db import transaction
 
 from billing.models import WITHOUT_EFFECT, Dispute, Invoice, Refund, StripeEvent
@@ -59,13 +60,19 @@ def refund_sync(stripe_id: str) -> Refund:
 
 
 def refund_send(refund: Refund) -> Refund:
-    """Ask Stripe for the refund; the same one however often it is asked for."""
+    """Ask Stripe for the refund; the same one however often it is asked for. One that Stripe refuses holds nothing."""
+    if refund.stripe_id:  # its news came before the answer did; Stripe forgets the key of a request after a day
+        return refund_sync(refund.stripe_id)
     params: dict[str, Any] = {
         "payment_intent": refund.invoice.payment_intent_id,
         "amount": refund.amount,
         "metadata": {"refund_id": str(refund.pk), "tenant_id": str(refund.tenant_id)},
     }
-    made = client().v1.refunds.create(params, once(f"refund:{refund.pk}"))  # type: ignore[arg-type]
+    try:
+        made = client().v1.refunds.create(params, once(f"refund:{refund.pk}"))  # type: ignore[arg-type]
+    except stripe.InvalidRequestError:
+        Refund.objects.filter(pk=refund.pk, stripe_id__isnull=True).update(status="failed")
+        raise
     return refund_sync(made.id)
 
 
