@@ -78,7 +78,9 @@ def billing_account_set_terms(
         account = BillingAccount.objects.select_for_update().get(pk=account_id)
         for name, value in changes.items():
             setattr(account, name, value)
-        account.save(update_fields=list(changes))
+        if tax_percent is not None or tax_country is not None:
+            account.stripe_tax_rate_id = ""  # made anew when it is next needed
+        account.save(update_fields=[*changes, "stripe_tax_rate_id"])
         record(
             actor=actor,
             action="billing_account.set_terms",

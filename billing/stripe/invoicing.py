@@ -58,8 +58,7 @@ def invoice_advance(stripe_id: str) -> Invoice:
     fetched = invoice_sync(stripe_id)
     if not _awaits_usage(fetched.found) or fetched.invoice.subscription is None:
         return fetched.invoice
-    if fetched.found["auto_advance"]:
-        client().v1.invoices.update(stripe_id, {"auto_advance": False})
+    _hold(fetched)
     # What the period was sold at may be news that has not been handled yet.
     subscription = subscription_sync(fetched.invoice.subscription.stripe_id)
     _earlier_first(subscription, fetched.invoice.period_start)
@@ -67,7 +66,11 @@ def invoice_advance(stripe_id: str) -> Invoice:
     lines = invoice_rate(
         invoice_id=fetched.invoice.pk, whole_end=subscription.current_period_end if ended_early else None
     )
-    _push(fetched, lines)
+    try:
+        _push(fetched, lines)
+    except stripe.InvalidRequestError as error:
+        Invoice.objects.filter(pk=fetched.invoice.pk).update(hold_reason=f"Stripe refuses a line: {error}")
+        raise
     fetched = invoice_sync(stripe_id)
     if fetched.invoice.status != InvoiceStatus.DRAFT:
         return fetched.invoice
@@ -78,6 +81,16 @@ def invoice_advance(stripe_id: str) -> Invoice:
         return fetched.invoice
     _finalize(fetched.invoice)
     return invoice_sync(stripe_id).invoice
+
+
+def _hold(fetched: Fetched) -> None:
+    """Have the draft wait for us, at the payer's present tax: the subscription has the one of the day it began."""
+    params: dict[str, Any] = {"auto_advance": False} if fetched.found["auto_advance"] else {}
+    rates = tax_rates(fetched.invoice.billing_account)
+    if [rate["id"] for rate in fetched.found["default_tax_rates"] or []] != rates:
+        params["default_tax_rates"] = rates or ""
+    if params:
+        client().v1.invoices.update(fetched.found["id"], params)  # type: ignore[arg-type]
 
 
 def _earlier_first(subscription: Subscription, before: datetime) -> None:
@@ -212,7 +225,8 @@ def _in_trial(subscription: Subscription, line: InvoiceLine) -> bool:
 
 def _finalize(invoice: Invoice) -> None:
     try:
-        client().v1.invoices.finalize_invoice(invoice.stripe_id, {"auto_advance": True}, once(f"finalize:{invoice.pk}"))
+        # Without a key of ours: Stripe would answer a failure of a moment again for a day, and does it once anyway.
+        client().v1.invoices.finalize_invoice(invoice.stripe_id, {"auto_advance": True})
     except stripe.InvalidRequestError as error:
         if error.code not in ("invoice_not_editable", "invoice_already_finalized"):
             raise

@@ -1,21 +1,28 @@
 """Clocks, zones, coupons, and the doors of buying and changing a plan against a living Stripe."""
 
+from contextlib import nullcontext
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from itertools import pairwise
 
 import pytest
 
 from accounts.models import Tenant
 from billing.errors import NotRefundable, PaymentServiceFailed
-from billing.models import BillingAccount, Refund, Subscription, UsageEvent
+from billing.models import BillingAccount, Dispute, Refund, Subscription, UsageEvent
+from billing.sandbox.errors import refused
+from billing.sandbox.resources import invoice_state
 from billing.services import refunds
+from billing.services.accounts import billing_account_set_terms
+from billing.services.catalogue import plan_create, price_version_publish
 from billing.services.checkout import subscription_start
 from billing.services.rating import invoice_rate
 from billing.services.refunds import refund_create
 from billing.services.usage import usage_record
-from billing.stripe import invoicing
+from billing.stripe import invoicing, reversals
 from billing.stripe.client import client
 from millrace.kernel import clock
+from millrace.kernel.ids import uuid7
 from millrace.kernel.tenancy import platform_scope, tenant_scope
 from tests.billing.factories import make_billing, make_invoice
 from tests.billing.stripe_world import World
@@ -176,6 +183,106 @@ def test_a_refund_that_was_stored_and_not_sent_is_sent_once(
 
     assert balances("refunds:subscription") == [100]
     assert len(client().v1.refunds.list({}).data) == 1
+
+
+def test_a_refund_that_stripe_refuses_holds_nothing_back(world: World, tenant: Tenant) -> None:
+    world.account(tenant)
+    world.subscribe(tenant, "starter")
+    (invoice,) = world.invoices(tenant)
+    elsewhere: dict = {"payment_intent": invoice.payment_intent_id}  # on Stripe's own page; we have not heard of it
+    made = client().v1.refunds.create(elsewhere)
+    asked = uuid7()
+    for error in (PaymentServiceFailed, NotRefundable):
+        with pytest.raises(error):
+            refund_create(invoice_id=invoice.pk, amount=29_900, actor=SYSTEM, reason="x", refund_id=asked)
+    world.deliver()
+    world.server.control(f"refunds/{made.id}/fail", {})
+    world.deliver()
+
+    refund_create(invoice_id=invoice.pk, amount=29_900, actor=SYSTEM, reason="x")
+
+    assert balances("refunds:subscription", "stripe:clearing") == [29_900, 0]
+    assert differences() == []
+
+
+def test_a_refund_whose_news_came_before_the_answer_is_not_asked_for_again(
+    world: World, tenant: Tenant, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.account(tenant)
+    world.subscribe(tenant, "starter")
+    (invoice,) = world.invoices(tenant)
+    refund = refund_create(invoice_id=invoice.pk, amount=100, actor=SYSTEM, reason="x")
+    monkeypatch.setattr(reversals, "once", lambda _: {})  # a day later, Stripe has forgotten the key
+
+    refund_create(invoice_id=invoice.pk, amount=100, actor=SYSTEM, reason="x", refund_id=refund.pk)
+
+    assert len(client().v1.refunds.list({}).data) == 1
+
+
+@pytest.mark.parametrize(
+    ("status", "refundable"),
+    [("warning_needs_response", True), ("warning_closed", True), ("won", True), ("under_review", False),
+     ("appeal_under_review", False), ("lost", False)],
+)  # fmt: skip
+def test_an_inquiry_of_the_bank_may_be_answered_by_a_refund(
+    tenant: Tenant, monkeypatch: pytest.MonkeyPatch, status: str, refundable: bool
+) -> None:
+    monkeypatch.setattr(refunds, "refund_send", lambda refund: refund)
+    invoice = make_invoice(tenant, payment_intent_id="pi_1")
+    with platform_scope(reason="test"):
+        dispute = {"invoice": invoice, "amount": 1000, "currency": "CNY", "stripe_id": "dp_1", "status": status}
+        Dispute.objects.create(tenant=tenant, **dispute)
+
+    with nullcontext() if refundable else pytest.raises(NotRefundable, match="disputed"):
+        refund_create(invoice_id=invoice.pk, amount=1000, actor=SYSTEM, reason="x")
+
+
+@pytest.mark.parametrize(("before", "now", "tax"), [(6, 9, 2_691), (0, 9, 2_691), (9, 0, 0)])
+def test_a_new_tax_holds_for_invoices_from_now_on(
+    world: World, tenant: Tenant, before: int, now: int, tax: int
+) -> None:
+    account = world.account(tenant, tax_percent=Decimal(before), tax_country="CN")
+    world.subscribe(tenant, "starter")
+
+    billing_account_set_terms(account_id=account.pk, actor=SYSTEM, tax_percent=Decimal(now))
+    world.advance(RENEWAL)
+
+    second = world.invoices(tenant)[1]
+    assert (second.status, second.tax, second.hold_reason) == ("paid", tax, "")
+    assert differences() == []
+
+
+def test_a_failure_of_a_moment_at_stripe_does_not_hold_an_invoice_for_a_day(
+    world: World, tenant: Tenant, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.account(tenant)
+    world.subscribe(tenant, "starter")
+    with monkeypatch.context() as patch:
+        patch.setattr(
+            invoice_state, "finalize", lambda *_, **__: (_ for _ in ()).throw(refused("Not now.", "api_down"))
+        )
+        world.advance(RENEWAL)
+    assert world.invoices(tenant)[1].status == "draft"
+
+    world.now += timedelta(minutes=10)
+    world.deliver()
+    world.process()
+
+    assert world.invoices(tenant)[1].status == "paid"
+
+
+def test_a_line_that_stripe_refuses_is_named_by_reconcile(world: World, tenant: Tenant) -> None:
+    with platform_scope(reason="test"):
+        plan = plan_create(code="dear", name="Dear", actor=SYSTEM)
+        components = [{"kind": "per_unit", "meter": "own:*", "unit_price": "1"}]
+        price_version_publish(plan=plan, currency="CNY", actor=SYSTEM, components=components)
+    world.account(tenant)
+    world.subscribe(tenant, "dear")
+    use(tenant, "own:stamps", 10**14, START + timedelta(days=1))
+
+    world.advance(RENEWAL)
+
+    assert any("is held: Stripe refuses a line" in line for line in differences())
 
 
 def test_buying_and_changing_through_the_doors(world: World, tenant: Tenant, api: ApiClient) -> None:
