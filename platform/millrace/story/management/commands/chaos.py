@@ -4,7 +4,6 @@ import random
 import time
 from argparse import ArgumentParser
 from collections import Counter
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +17,10 @@ from millrace.kernel.management.commands.reconcile import show
 from millrace.kernel.reconcile import run_checks
 from millrace.kernel.tenancy import platform_scope
 from millrace.story import report
-from millrace.story.acts import backstage, month, settlement, training
+from millrace.story.acts import days, month, settlement
 from millrace.story.cast import Organisation, company
 from millrace.story.people import StoryError
-from millrace.story.stage import Stage, raised, sandbox
+from millrace.story.stage import raised, sandbox
 from mlops.models import Job, Segment
 
 # What goes wrong with Stripe's webhooks, as shares of them.
@@ -65,7 +64,7 @@ def _perform(console: Console, folder: Path, options: dict[str, Any]) -> dict[st
     kills: Counter[str] = Counter()
     with raised(folder) as stage, console.status("raising the stage") as status:
         sandbox("POST", "/_sandbox/chaos", {"seed": options["seed"], **WEBHOOKS})
-        crowd = month.Crowd()
+        crowd, cast = month.Crowd(), _cast(options["customers"])
 
         def kill_one() -> None:
             if kills.total() < options["kills"]:
@@ -74,7 +73,11 @@ def _perform(console: Console, folder: Path, options: dict[str, Any]) -> dict[st
                 kills[name] += 1
                 status.update(f"{kills.total()} programs killed so far, the last: {name}")
 
-        learning = _days(stage, crowd, _cast(options["customers"]), kill_one)
+        def kill_and_report(day: int) -> None:
+            kill_one()
+            month.report_usage(crowd, final=False)
+
+        learning = days.play(stage, crowd, cast, sorted({one.day for one in cast}), evening=kill_and_report)
         for _ in range(options["kills"]):
             kill_one()
             time.sleep(dice.uniform(0.5, 2))
@@ -93,24 +96,6 @@ def _perform(console: Console, folder: Path, options: dict[str, Any]) -> dict[st
         "usage sent": sum(one.reported for one in crowd.customers.values()),
         **_stored(),
     }
-
-
-def _days(
-    stage: Stage, crowd: month.Crowd, cast: list[Organisation], kill_one: Callable[[], None]
-) -> training.Training:
-    """The month until the bills; a program dies on every day that somebody comes."""
-    house, learning = backstage.prepare(), None
-    for day in sorted({one.day for one in cast}):
-        month.play_day(stage, house, crowd, day, cast, lambda: None)
-        if learning is None:
-            settlement.wait_quiet(stage)
-            learning = training.training_of(stage, crowd.of("trainer"))
-        learning.advance()
-        kill_one()
-        month.report_usage(crowd, final=False)
-    if learning is None:
-        raise StoryError("the cast has no trainer.")
-    return learning
 
 
 def _cast(customers: int) -> list[Organisation]:

@@ -2,8 +2,6 @@
 
 import time
 from argparse import ArgumentParser
-from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +13,12 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 from millrace.kernel.management.commands.reconcile import show
 from millrace.kernel.reconcile import run_checks
 from millrace.story import report
-from millrace.story.acts import backstage, month, settlement, training
+from millrace.story.acts import days, month, settlement
 from millrace.story.cast import BILLING_DAY, SEED, Organisation, company
 from millrace.story.figures import gather
 from millrace.story.logins import LOGINS
 from millrace.story.people import Person, StoryError
-from millrace.story.stage import Stage, raised
+from millrace.story.stage import raised
 
 
 class Command(BaseCommand):
@@ -64,7 +62,16 @@ def _play(console: Console, folder: Path, cast: list[Organisation]) -> dict[str,
 
         with raised(folder) as stage:
             crowd = month.Crowd()
-            learning = _days(stage, crowd, cast, say)
+
+            def report_weekly(day: int) -> None:
+                if day % 7 == 0:
+                    settlement.wait_quiet(stage)
+                    month.report_usage(crowd, final=False)
+
+            learning = days.play(
+                stage, crowd, cast, range(1, BILLING_DAY),
+                arrived=lambda day: say(f"{day} January", 1), evening=report_weekly,
+            )  # fmt: skip
             say("the training ends")
             learning.finish()
             say("the model is called", 10)
@@ -80,22 +87,3 @@ def _play(console: Console, folder: Path, cast: list[Organisation]) -> dict[str,
             told = gather(olga, learning, faults)
             say("done", 5)
     return told
-
-
-def _days(stage: Stage, crowd: month.Crowd, cast: list[Organisation], say: Callable[..., None]) -> training.Training:
-    """From the first to the day before the bills; Ada, who comes on the first, trains meanwhile."""
-    house, learning = backstage.prepare(), None
-    for day in range(1, BILLING_DAY):
-        title = f"{day} January"
-        say(title)
-        month.play_day(stage, house, crowd, day, cast, partial(say, title, 1))
-        if learning is None:
-            settlement.wait_quiet(stage)
-            learning = training.training_of(stage, crowd.of("trainer"))
-        learning.advance()
-        if day % 7 == 0:
-            settlement.wait_quiet(stage)
-            month.report_usage(crowd, final=False)
-    if learning is None:
-        raise StoryError("the cast has no trainer.")
-    return learning
