@@ -31,7 +31,18 @@ def test_quantity(value: object, meter: str, shown: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("ms", "shown"), [(900, "0.9 s"), (61_000, "1 min 1 s"), (7_260_000, "2 h 1 min"), (None, "–")]
+    ("ms", "shown"),
+    [
+        (900, "0.9 s"),
+        (61_000, "1 min 1 s"),
+        (7_260_000, "2 h 1 min"),
+        (None, "–"),
+        (412_870, "6 min 53 s"),
+        (59_949, "59.9 s"),
+        (59_960, "1 min 0 s"),
+        (359_700, "6 min 0 s"),
+        (3_599_600, "1 h 0 min"),
+    ],
 )
 def test_duration(ms: object, shown: str) -> None:
     assert words.duration(ms).replace("\u00a0", " ") == shown

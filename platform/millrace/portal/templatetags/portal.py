@@ -73,16 +73,17 @@ def meter_name(meter: str) -> str:
 
 @register.filter
 def duration(milliseconds: Any) -> str:
-    """`6 min 52.9 s` from milliseconds."""
+    """`52.9 s`, `6 min 53 s`, `2 h 1 min` from milliseconds."""
     if milliseconds is None or milliseconds == "":
         return "–"
-    seconds = Decimal(int(milliseconds)) / 1000
-    if seconds < 60:
-        return f"{seconds:.1f}{_NBSP}s"
-    minutes, rest = divmod(seconds, 60)
+    tenths = round(Decimal(int(milliseconds)) / 100)
+    if tenths < 600:
+        return f"{Decimal(tenths) / 10:.1f}{_NBSP}s"
+    # Rounded before it is split: there are no 60 seconds of a minute.
+    minutes, seconds = divmod(round(Decimal(int(milliseconds)) / 1000), 60)
     if minutes < 60:
-        return f"{minutes:.0f}{_NBSP}min {rest:.0f}{_NBSP}s"
-    hours, left = divmod(int(minutes), 60)
+        return f"{minutes}{_NBSP}min {seconds}{_NBSP}s"
+    hours, left = divmod(minutes, 60)
     return f"{hours:,}{_NBSP}h {left}{_NBSP}min"
 
 
