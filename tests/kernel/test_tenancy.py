@@ -1,14 +1,19 @@
 """Row-level security, as the app's own role meets it."""
 
 from collections.abc import Callable
+from io import StringIO
+from types import SimpleNamespace
 
 import psycopg
 import pytest
 from celery import shared_task
-from django.db import InternalError, connection, transaction
+from django.core.management import call_command
+from django.core.management.base import SystemCheckError
+from django.db import InternalError, connection, connections, transaction
 from django.db.utils import IntegrityError, ProgrammingError
 
 from accounts.models import ApiKey, Membership, Tenant, User
+from millrace.kernel.roles import faults_of_role
 from millrace.kernel.tenancy import TenantContextMissing, current_scope, no_scope, platform_scope, tenant_scope
 from tests.factories import api_client
 
@@ -66,6 +71,31 @@ def test_t4_the_tests_role_bypasses_nothing(db: None) -> None:
     assert not is_super
     assert not bypasses
     assert owned == 0
+
+
+def test_t4_bootstrap_refuses_a_role_that_the_policies_do_not_bind(
+    real_db: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    call_command("check", database=["default"], stdout=StringIO())
+    monkeypatch.setitem(connections["default"].settings_dict, "USER", connections["owner"].settings_dict["USER"])
+    monkeypatch.setitem(
+        connections["default"].settings_dict, "PASSWORD", connections["owner"].settings_dict["PASSWORD"]
+    )
+    connections["default"].close()
+
+    with pytest.raises(SystemCheckError, match="millrace_owner owns tables"):
+        call_command("check", database=["default"], stdout=StringIO())
+
+    connections["default"].close()
+
+
+def test_t4_a_superuser_and_a_role_that_bypasses_are_told() -> None:
+    answers = [("root", True, True), (0,)]
+    cursor = SimpleNamespace(execute=lambda *_: None, fetchone=lambda: answers.pop(0))
+
+    assert [fault.split(" root ")[1] for fault in faults_of_role(cursor)] == [
+        "is a superuser, whom no policy holds.", "bypasses row-level security.",
+    ]  # fmt: skip
 
 
 def test_t2_nothing_stays_in_the_session(real_db: None, tenant: Tenant) -> None:

@@ -5,12 +5,14 @@ transaction of the app steps into it by name (`platform_scope`), and the app inh
 it is plain CREATE ROLE and GRANT, which the owner role of a managed PostgreSQL (16 or later) may do with CREATEROLE.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 from django.conf import settings
+from django.core.checks import CheckMessage, Error
 from psycopg import sql
 
-from millrace.kernel.tenancy import PLATFORM_ROLE
+from millrace.kernel.tenancy import PLATFORM_ROLE, no_scope
 
 
 def ensure_roles(connection: Any) -> None:
@@ -42,6 +44,33 @@ def grant_after_migrate(*, using: str, **_: object) -> None:
                 sql.SQL("GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO {}").format(role)
             )
             cursor.execute(sql.SQL("GRANT USAGE, SELECT ON ALL SEQUENCES IN SCHEMA public TO {}").format(role))
+
+
+def check_app_role(*, databases: Sequence[str] | None = None, **_: object) -> list[CheckMessage]:
+    """Django's check of the database: the role that we log in as is bound by the policies (T4)."""
+    from django.db import connections
+
+    if "default" not in (databases or ()):
+        return []
+    with no_scope(), connections["default"].cursor() as cursor:
+        return [Error(fault, hint="DATABASE_URL needs a role of its own: name one, and `manage.py bootstrap` makes it.")
+                for fault in faults_of_role(cursor)]  # fmt: skip
+
+
+def faults_of_role(cursor: Any) -> list[str]:
+    """What would let the role that this cursor is logged in as see other tenants' rows, or take the policies away."""
+    cursor.execute("SELECT rolname, rolsuper, rolbypassrls FROM pg_roles WHERE rolname = session_user")
+    name, is_superuser, bypasses = cursor.fetchone()
+    cursor.execute(
+        "SELECT count(*) FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relkind = 'r' "
+        "AND pg_has_role(session_user, relowner, 'MEMBER')"
+    )
+    faults = {
+        "is a superuser, whom no policy holds": is_superuser,
+        "bypasses row-level security": bypasses,
+        "owns tables, or may act as who does": cursor.fetchone()[0],
+    }
+    return [f"The application's database role {name} {fault}." for fault, found in faults.items() if found]
 
 
 def _create(cursor: Any, name: str, attributes: str) -> None:

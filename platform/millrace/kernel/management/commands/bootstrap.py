@@ -15,6 +15,6 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         self.stdout.write("1/2 roles, tables and policies …")
         call_command("migrate", interactive=False, verbosity=max(options["verbosity"] - 1, 0))
-        self.stdout.write("2/2 checking the roles …")
+        self.stdout.write("2/2 checking that the policies bind the application's role …")
         call_command("check", database=["default"], verbosity=0)
         self.stdout.write(self.style.SUCCESS("The database is ready."))
