@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import IO
 
 _GPU_LINE = re.compile(r"^GPU \d+: (?P<name>.+) \(UUID: (?P<uuid>GPU-[0-9a-f-]+)\)")
+_LONGEST_CLASS = 32
 _SLICE_LINE = re.compile(r"^\s+MIG (?P<profile>\S+)\s.*\(UUID: (?P<uuid>MIG-[0-9A-Za-z/-]+)\)")
 
 
@@ -66,7 +67,7 @@ def parse_gpus(listed: str) -> list[FoundDevice]:
         elif part := _SLICE_LINE.match(line):
             if found and found[-1].device_class == card_class:
                 found.pop()  # the card itself is not for use while it is sliced
-            found.append(_gpu(part["uuid"], f"{card_class}-{part['profile'].lower()}"))
+            found.append(_gpu(part["uuid"], _slice_class(card_class, part["profile"])))
     return found
 
 
@@ -75,6 +76,12 @@ def class_of(name: str) -> str:
     words = [word for word in name.lower().split() if word not in {"nvidia", "geforce", "tesla", "quadro"}]
     kept = [word for word in words if not re.fullmatch(r"\d+gb|hbm\d\w*|pcie|sxm\d?|nvl", word)]
     return re.sub(r"[^a-z0-9.]+", "-", "-".join(kept))[:24].strip("-") or "gpu"
+
+
+def _slice_class(card_class: str, profile: str) -> str:
+    """A slice's class, "h100-1g.10gb-me" for the profile 1g.10gb+me: short and plain enough for a meter's name."""
+    plain = re.sub(r"[^a-z0-9.]+", "-", profile.lower()).strip("-")
+    return f"{card_class[: _LONGEST_CLASS - 1 - len(plain)].strip('-')}-{plain}"
 
 
 def find_processor(slot: int, slots: int) -> FoundDevice:
@@ -90,10 +97,19 @@ def _gpu(uuid: str, device_class: str) -> FoundDevice:
 def _visible(found: list[FoundDevice], wanted: str | None) -> list[FoundDevice]:
     if wanted is None:
         return found
-    names = [name.strip() for name in wanted.split(",") if name.strip()]
-    chosen = []
-    for name in names:
-        if name.isdigit() and int(name) < len(found):
-            chosen.append(found[int(name)])
-        chosen += [device for device in found if not name.isdigit() and name in device.name]
+    chosen: list[FoundDevice] = []
+    for name in wanted.split(","):
+        device = _named(found, name.strip())
+        if device is None:
+            break
+        chosen.append(device)
     return chosen
+
+
+def _named(found: list[FoundDevice], name: str) -> FoundDevice | None:
+    """The device of that number, or whose identifier begins so; None for none, behind which CUDA sees no more either:
+    "-1" hides them all."""
+    if name.isdecimal():
+        return found[int(name)] if int(name) < len(found) else None
+    fits = [device for device in found if name and device.environment["CUDA_VISIBLE_DEVICES"].startswith(name)]
+    return fits[0] if len(fits) == 1 else None

@@ -10,12 +10,13 @@ from django.conf import settings
 
 from accounts.models import Tenant
 from billing.models import UsageEvent
-from millrace.kernel import reconcile, valkey
+from billing.services.usage import Usage, usage_check
+from millrace.kernel import clock, reconcile, valkey
 from millrace.kernel.tenancy import tenant_scope
 from mlops import doorbell, policy
 from mlops.models import Job, JobState, Model
 from mlops.tasks import look
-from mlops.worker.discovery import DeviceLock, class_of, parse_gpus
+from mlops.worker.discovery import DeviceLock, _visible, class_of, parse_gpus
 from tests.mlops import cast
 from tests.mlops.programs import job_now, wait_for
 
@@ -93,6 +94,35 @@ def test_j9_a_slice_of_a_gpu_has_a_class_and_a_meter_of_its_own() -> None:
     assert all("GPU-1111" not in device.environment["CUDA_VISIBLE_DEVICES"] for device in found)
     assert class_of("NVIDIA GeForce RTX 4090") == "rtx-4090"
     assert class_of("Tesla T4") == "t4"
+
+
+@pytest.mark.parametrize(
+    ("card", "profile", "expected"),
+    [
+        ("NVIDIA H100 80GB HBM3", "1g.10gb+me", "h100-1g.10gb-me"),
+        ("NVIDIA RTX PRO 6000 Blackwell Server Edition", "1g.24gb+me.all", "rtx-pro-6000-blac-1g.24gb-me.all"),
+    ],
+)
+def test_a_slice_of_any_profile_has_a_meter_that_usage_takes(card: str, profile: str, expected: str) -> None:
+    listed = f"GPU 0: {card} (UUID: GPU-11111111-2222)\n  MIG {profile}  Device  0: (UUID: MIG-aaaaaaaa-bbbb)\n"
+
+    found = parse_gpus(listed)
+
+    assert [device.device_class for device in found] == [expected]
+    usage_check(Usage(policy.meter_of(expected), 1, clock.now(), "key"))
+
+
+@pytest.mark.parametrize(
+    ("wanted", "places"),
+    [
+        (None, [0, 1, 2]), ("", []), ("-1", []), ("NoDevFiles", []), ("1", [1]), ("2,0", [2, 0]), ("0,7,1", [0]),
+        ("GPU-6666", [2]), ("MIG-", []), ("MIG-ffffffff-bbbb-cccc-dddd-eeeeeeeeeeee,2", [1, 2]),
+    ],
+)  # fmt: skip
+def test_a_worker_uses_the_gpus_that_cuda_would_show_it(wanted: str | None, places: list[int]) -> None:
+    found = parse_gpus(SLICED.replace("GPU-66666666-2222", "GPU-66666666-1222"))
+
+    assert _visible(found, wanted) == [found[place] for place in places]
 
 
 def test_a_device_is_held_by_one_process_at_a_time(tmp_path: Any) -> None:
