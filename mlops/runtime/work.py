@@ -22,6 +22,10 @@ from mlops.runtime.spec import JobSpec
 from mlops.runtime.weights import WeightsInfo, WeightsInvalid, fit_weights, load_model, read_tensors, save_weights
 
 _PROGRESS_SECONDS = 0.25
+# How the processor's allocator, CUDA outside of torch's own, and CUDA's libraries say that memory ran out.
+_MEMORY_SIGNS = ("can't allocate memory", "CUDA error: out of memory", "_STATUS_ALLOC_FAILED")
+# A check in a kernel that the recipe's own numbers failed.
+_ASSERTION = "device-side assert"
 
 
 class Reporter(Protocol):
@@ -44,11 +48,14 @@ class JobFailure(Exception):
 
 
 def code_of(error: Exception) -> str:
-    """The outcome code of an exception that the work let through."""
-    if isinstance(error, torch.cuda.OutOfMemoryError):
+    """The outcome code of an exception that the work let through. What the card does of itself is not the job's fault."""
+    text = str(error)
+    if isinstance(error, RuntimeError) and any(sign in text for sign in _MEMORY_SIGNS):
         return "out_of_memory"
-    if isinstance(error, RuntimeError) and "can't allocate memory" in str(error):
+    if isinstance(error, torch.OutOfMemoryError):
         return "out_of_memory"
+    if isinstance(error, torch.AcceleratorError) and _ASSERTION not in text:
+        return "device_unavailable"
     return "recipe_failed"
 
 

@@ -7,6 +7,7 @@ import signal
 from pathlib import Path
 
 import pytest
+import torch
 from safetensors.torch import load_file
 
 from mlops.datasets import ParsedDataset
@@ -14,7 +15,7 @@ from mlops.recipes import load_recipe
 from mlops.runtime.spec import JobSpec, ProcessLimits
 from mlops.runtime.supervisor import run_child
 from mlops.runtime.weights import load_model
-from mlops.runtime.work import probabilities
+from mlops.runtime.work import code_of, probabilities
 from tests.mlops.synthetic import bars
 
 
@@ -174,6 +175,22 @@ def test_what_cannot_be_done_is_coded(case, code, stored, tmp_path):
 
     assert (outcome.state, outcome.code) == ("failed", code)
     assert outcome.segments[-1].disposition_hint == "lost"
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB."), "out_of_memory"),
+        (RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory"), "out_of_memory"),
+        (torch.AcceleratorError("CUDA error: out of memory"), "out_of_memory"),
+        (RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"), "out_of_memory"),
+        (torch.AcceleratorError("CUDA error: uncorrectable ECC error encountered"), "device_unavailable"),
+        (torch.AcceleratorError("CUDA error: device-side assert triggered"), "recipe_failed"),
+        (RuntimeError("mat1 and mat2 shapes cannot be multiplied"), "recipe_failed"),
+    ],
+)
+def test_what_the_card_does_of_itself_is_not_the_jobs_fault(error, code):
+    assert code_of(error) == code
 
 
 def test_a_run_that_may_not_have_the_memory_ends_as_out_of_memory(stored, tmp_path):
