@@ -193,10 +193,10 @@ class SupervisedRun:
             validation_loss=validation,
             learning_rate=rate,
         )
-        if not math.isfinite(report.train_loss):
-            raise TrainingDiverged(
-                f"the loss is {report.train_loss} after epoch {place.epoch}: lower the learning rate"
-            )
+        # The last step of an epoch shows in the held-out loss alone.
+        for loss in (report.train_loss, report.held_out_loss):
+            if not math.isfinite(loss):
+                raise TrainingDiverged(f"the loss is {loss} after epoch {place.epoch}: lower the learning rate")
         place.curves.append(report.as_json())
         place.done = place.done or place.epoch == self.params["epochs"]
         place.batch = place.seen = 0

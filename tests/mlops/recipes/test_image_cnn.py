@@ -113,6 +113,14 @@ def test_a_run_that_diverges_says_so():
         finish(run)
 
 
+def test_a_run_whose_last_step_diverges_leaves_no_model(monkeypatch):
+    run = open_run(form="plain", epochs=1)
+    monkeypatch.setattr(run, "_measure", lambda *_: (float("nan"), 0.1))
+
+    with pytest.raises(TrainingDiverged):
+        finish(run)
+
+
 def test_augmentation_keeps_shape_draws_by_seed_and_stands_still_at_zero():
     planes = torch.rand(6, 1, 12, 12, generator=torch.Generator().manual_seed(1))
     still = {"rotation": 0.0, "scale": 0.0, "shift": 0.0, "flip": False}
