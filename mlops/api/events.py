@@ -57,7 +57,9 @@ async def _stream(tenant_id: UUID, job_id: UUID, after: int) -> AsyncIterator[by
             for line in lines:
                 after = line.sequence
                 yield _spell(line)
-            if rests and len(lines) < _MOST_AT_ONCE:
+            if len(lines) == _MOST_AT_ONCE:
+                continue
+            if rests:
                 yield b"event: end\ndata: {}\n\n"
                 return
             if not lines:

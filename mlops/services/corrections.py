@@ -59,14 +59,15 @@ def dataset_correct(*, tenant_id: UUID, model: Model, name: str = "", actor: Act
     """The champion's training data plus every corrected or confirmed prediction, as a version of a data set.
 
     A confirmed output keeps its label, a corrected one has the user's; verdicts without a label that say "wrong" teach
-    nothing and are left out. The latest verdict on an output counts.
+    nothing and are left out, and so are examples of another size than the champion's. The latest verdict on an output
+    counts.
     """
     champion = model.champion
     if champion is None:
         raise ModelWithoutChampion(f"{model.name} has no version yet.")
     base_version = DatasetVersion.objects.select_related("dataset").get(pk=champion.dataset_version_id)
     base = dataset_open(base_version)
-    inputs, labels = _corrections(model)
+    inputs, labels = _corrections(model, base.shape)
     if not labels:
         raise DatasetInvalid("No prediction of this model has been confirmed or corrected yet.", field="corrections_of")
     everything = np.concatenate([base.inputs, np.stack(inputs)])
@@ -88,22 +89,24 @@ def _built(base: ParsedDataset, inputs: np.ndarray, labels: list[str]) -> Parsed
         raise DatasetInvalid(problem.detail, field="corrections_of", reason=problem.code) from problem
 
 
-def _corrections(model: Model) -> tuple[list[np.ndarray], list[str]]:
-    """The examples that users labelled, in the order of their predictions."""
+def _corrections(model: Model, wanted: DataShape) -> tuple[list[np.ndarray], list[str]]:
+    """The examples that users labelled, in the order of their predictions; a version may have taken others than these."""
     verdicts: dict[tuple[UUID, int], Feedback] = {}
     rows = Feedback.objects.filter(prediction__model_version__model=model).select_related("prediction__model_version")
     for feedback in rows.order_by("id"):
         verdicts[feedback.prediction_id, feedback.item] = feedback
     inputs, labels = [], []
     for (_, item), feedback in sorted(verdicts.items()):
+        shape = DataShape.from_json(feedback.prediction.model_version.shape)
+        if (shape.layout, shape.input_shape) != (wanted.layout, wanted.input_shape):
+            continue
         label = feedback.label or (feedback.prediction.outputs[item]["label"] if feedback.correct else "")
         if label:
-            inputs.append(_example(feedback.prediction, item))
+            inputs.append(_example(feedback.prediction, shape, item))
             labels.append(label)
     return inputs, labels
 
 
-def _example(prediction: Prediction, item: int) -> np.ndarray:
-    shape = DataShape.from_json(prediction.model_version.shape)
+def _example(prediction: Prediction, shape: DataShape, item: int) -> np.ndarray:
     dtype = np.dtype("uint8") if shape.layout == "images" else np.dtype("<f4")
     return np.frombuffer(bytes(prediction.inputs), dtype).reshape(-1, *shape.input_shape)[item]

@@ -1,5 +1,6 @@
 """Makers of this room's things for tests."""
 
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -114,12 +115,13 @@ def prediction(tenant: Tenant, of: ModelVersion | None = None, *, label: str = "
     """An answered request with one blank picture."""
     of = of or version(tenant)
     on, start = session(), now_ms()
+    blank = bytes(math.prod(of.shape["input_shape"]))
     with tenant_scope(tenant.pk):
         segment = Segment.objects.create(
             tenant=tenant, kind="serving", session=on, session_lane=on.lane, device=on.device, model_version=of,
             start_ms=start, end_ms=start + 2, disposition="billed", settled_at=clock.now(), meter="cpu_ms",
         )  # fmt: skip
         return Prediction.objects.create(
-            tenant=tenant, model_version=of, segment=segment, items=1, inputs=bytes(64), device_ms=2,
+            tenant=tenant, model_version=of, segment=segment, items=1, inputs=blank, device_ms=2,
             outputs=[{"label": label, "confidence": 0.5, "top": []}], request_hash="0" * 64,
         )  # fmt: skip

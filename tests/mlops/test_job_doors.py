@@ -1,5 +1,6 @@
 """Jobs and models through the API."""
 
+import io
 from typing import Any
 
 import pytest
@@ -10,7 +11,9 @@ from accounts.models import Tenant, User
 from millrace.kernel import outbox
 from millrace.kernel.models import OutboxEvent
 from millrace.kernel.tenancy import no_scope, platform_scope, tenant_scope
+from mlops.api import events
 from mlops.models import Feedback, Job, Model, Prediction, Quote
+from mlops.services.datasets import dataset_upload
 from mlops.services.jobs import job_cancel
 from mlops.services.outcomes import Ending, job_finish
 from tests import factories
@@ -127,6 +130,28 @@ def test_the_event_stream_ends_with_the_job_and_resumes(api: Any, tenant: Tenant
     assert whole.endswith("event: end\ndata: {}\n\n")
 
 
+def test_a_long_story_is_told_without_waiting_for_news(
+    api: Any, tenant: Tenant, real_db: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def wait(nudges: object) -> None:
+        raise AssertionError("more lines are there")
+
+    async def read(parts: Any) -> bytes:
+        return b"".join([part async for part in parts])
+
+    monkeypatch.setattr(events, "_MOST_AT_ONCE", 2)
+    monkeypatch.setattr(events, "_nudge", wait)
+    job = cast.submit(tenant)
+    with tenant_scope(tenant.pk):
+        job_cancel(job=job, actor=factories.SYSTEM)
+
+    answer = Client().get(f"/v1/jobs/{job.public_id}/events", headers=api.headers)
+    told = async_to_sync(read)(answer.streaming_content)
+
+    assert told.count(b"id: ") == 3
+    assert told.endswith(b"event: end\ndata: {}\n\n")
+
+
 def test_cancel_and_resume_through_the_doors(api: Any, tenant: Tenant) -> None:
     job = cast.submit(tenant)
     held = cast.claim(cast.session())
@@ -184,6 +209,25 @@ def test_feedback_is_kept_and_becomes_a_data_set_version(api: Any, tenant: Tenan
     assert (made.json()["number"], made.json()["rows"]) == (2, 1798)
     with platform_scope(reason="assert"):
         assert OutboxEvent.objects.filter(topic="prediction.feedback").count() == 1
+
+
+def test_corrections_of_a_version_that_took_other_pictures_are_left_out(api: Any, tenant: Tenant) -> None:
+    before = cast.prediction(tenant)
+    old = before.model_version
+    api.post(f"/v1/predictions/{before.public_id}/feedback", {"correct": False, "label": "3"})
+    large = b"".join(b'{"label":%d,"image":%s}\n' % (n % 10, str([[n] * 9] * 9).encode()) for n in range(200))
+    with tenant_scope(tenant.pk):
+        wide, _ = dataset_upload(
+            tenant_id=tenant.pk, name="wide", source=io.BytesIO(large), format="jsonl", actor=factories.SYSTEM
+        )
+    new = cast.version(tenant, version=wide, model=old.model)
+    api.post(f"/v1/models/{old.model.public_id}/promote", {"version": new.number})
+    after = cast.prediction(tenant, new)
+    api.post(f"/v1/predictions/{after.public_id}/feedback", {"correct": True})
+
+    made = api.post("/v1/datasets", {"corrections_of": old.model.public_id})
+
+    assert (made.status_code, made.json()["rows"]) == (201, 201)
 
 
 @pytest.mark.parametrize(
