@@ -77,8 +77,8 @@ def encode_labels(labels: Sequence[str], limits: Limits) -> tuple[tuple[str, ...
     if len(distinct) > limits.classes:
         raise DatasetProblem("classes_too_many", f"{len(distinct)} classes; {limits.classes} are the most")
     for name in distinct:
-        if len(name) > limits.class_name_characters or not name.isprintable():
-            raise DatasetProblem("class_name_invalid", f"{name[:40]!r} is too long or has unprintable signs")
+        if not 0 < len(name) <= limits.class_name_characters or not name.isprintable():
+            raise DatasetProblem("class_name_invalid", f"{name[:40]!r} is empty, too long or has unprintable signs")
     numeric = all(_WHOLE.fullmatch(name) for name in distinct)
     names = tuple(sorted(distinct, key=int) if numeric else sorted(distinct))
     place = {name: index for index, name in enumerate(names)}

@@ -59,6 +59,8 @@ def _object_of(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) != len(pairs):
         raise RowInvalid("json_invalid", "a key stands twice in one object")
+    if not all(map(str.isprintable, found)):
+        raise RowInvalid("json_invalid", "a key has unprintable signs")
     return found
 
 
@@ -176,7 +178,9 @@ def numbers(flat: list[Any], names: tuple[str, ...] | None = None) -> np.ndarray
     for place, item in enumerate(flat):
         if type(item) not in (int, float):
             column = names[place] if names else str(place + 1)
-            raise RowInvalid("value_not_number", f"{str(item)[:40]!r} is not a number", column)
+            # What is nested as deep as the parser takes it cannot be spelled again.
+            shown = "a list or an object" if isinstance(item, list | dict) else repr(str(item)[:40])
+            raise RowInvalid("value_not_number", f"{shown} is not a number", column)
     try:
         values = np.array(flat, dtype=np.float64)
     except OverflowError:

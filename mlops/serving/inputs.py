@@ -18,6 +18,8 @@ from mlops.datasets.problems import DatasetProblem
 from mlops.recipes import DataShape
 
 _MAX_ENCODED = 8 * 1024 * 1024
+# Of one request: pictures come packed, and what waits is held unpacked.
+_MOST_VALUES = 16 * 1024 * 1024
 _LUMA = (0.299, 0.587, 0.114)
 
 
@@ -40,8 +42,9 @@ def decode_inputs(inputs: object, shape: DataShape, *, most: int = 256, limits: 
     Each is nested lists of the model's shape, the same values in one flat list, or `{"png": "<base64>"}` (or a plain
     base64 text) for images. Raises InputInvalid for the first that is none of these.
     """
+    most = min(most, max(1, _MOST_VALUES // math.prod(shape.input_shape)))
     if not isinstance(inputs, list) or not 1 <= len(inputs) <= most:
-        raise InputInvalid("inputs_count", f"inputs is a list of 1 to {most} inputs")
+        raise InputInvalid("inputs_count", f"inputs is a list of 1 to {most} inputs of this model's size")
     return np.stack([_decode_one(value, shape, index, limits) for index, value in enumerate(inputs)])
 
 
@@ -55,14 +58,13 @@ def _decode_one(value: object, shape: DataShape, index: int, limits: Limits) -> 
         if shape.layout == "images" and found in _spellings(shape) and set(map(type, flat)) == {int}:
             with contextlib.suppress(ValueError):  # out of range: the way below says where
                 return np.frombuffer(bytes(flat), dtype=np.uint8).reshape(shape.input_shape)
-        array = numbers(flat)
+        if found not in _spellings(shape):
+            detail = f"shaped {found}; the model takes {shape.input_shape}, nested or flat"
+            raise InputInvalid("input_shape", detail, index)
+        array = numbers(flat).reshape(shape.input_shape)
     except RowInvalid as wrong:
         code = "input_shape" if wrong.code in ("width_wrong", "json_too_deep") else "input_value"
         raise InputInvalid(code, wrong.message, index) from None
-    wanted = shape.input_shape
-    if found not in _spellings(shape):
-        raise InputInvalid("input_shape", f"shaped {found}; the model takes {wanted}, nested or flat", index)
-    array = array.reshape(wanted)
     if shape.layout == "features":
         if np.abs(array).max() > np.finfo(np.float32).max:
             raise InputInvalid("input_value", "a value is too large", index)

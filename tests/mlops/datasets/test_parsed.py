@@ -12,7 +12,7 @@ from hypothesis.extra import numpy as hnp
 from PIL import Image
 
 from mlops.datasets import DEFAULT_LIMITS, CanonicalInvalid, DatasetProblem, ParsedDataset, load_builtin
-from mlops.datasets.assemble import build_dataset
+from mlops.datasets.assemble import build_dataset, encode_labels
 from mlops.datasets.canonical import digest, pack, unpack
 from mlops.datasets.split import held_out_mask
 
@@ -67,6 +67,12 @@ def test_arrays_that_disagree_are_refused():
 
     with pytest.raises(CanonicalInvalid):
         ParsedDataset.from_canonical(pack(header, arrays))
+
+
+@pytest.mark.parametrize("name", ["", " ", "a\0", "\ud800", "x" * 201])
+def test_a_class_has_a_name_that_can_be_shown(name):
+    with pytest.raises(DatasetProblem, match="class_name_invalid"):
+        encode_labels(["a", name], DEFAULT_LIMITS)
 
 
 def test_a_fifth_of_every_class_is_held_out():

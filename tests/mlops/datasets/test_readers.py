@@ -176,6 +176,7 @@ def test_json_lines_of_features_images_and_named_numbers():
         ('{"label": 1, "features": [' + "9" * 400 + ", 1]}", "value_out_of_range"),
         ('{"label": 1, "features": [' + "9" * 5000 + ", 1]}", "json_invalid"),
         ('{"label": 1, "features": ' + "[" * 10_000 + "1" + "]" * 10_000 + "}", "json_too_deep"),
+        ('{"label": 1, "\\ud800": 3}', "json_invalid"),
         ('{"label": 1, "features": ' + "[" * 50 + "1" + "]" * 50 + "}", "json_too_deep"),
     ],
 )

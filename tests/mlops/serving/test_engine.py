@@ -3,6 +3,7 @@
 import base64
 import io
 import weakref
+from functools import reduce
 
 import numpy as np
 import pytest
@@ -71,6 +72,7 @@ def test_features_are_floats():
         ([1, 2, None], TABLE, "input_value"),
         ([1, 2, float("nan")], TABLE, "input_value"),
         ([1, 2, 1e300], TABLE, "input_value"),
+        ([1, 2, reduce(lambda inner, _: [inner], range(5_000), 1)], TABLE, "input_value"),
         ("AAAA", TABLE, "input_value"),
         ({}, GREY, "input_value"),
         ({"png": 5}, GREY, "input_value"),
@@ -99,6 +101,13 @@ def test_the_count_of_inputs_is_bounded(inputs):
         decode_inputs(inputs, TABLE)
 
     assert caught.value.code == "inputs_count"
+
+
+def test_pictures_that_unpack_to_too_much_are_refused_before_one_is_read():
+    large = DataShape("images", (256, 256, 3), ("a", "b"), 50)
+
+    with pytest.raises(InputInvalid, match="1 to 85 inputs"):
+        decode_inputs([{"png": "unread"}] * 86, large)
 
 
 def test_a_batch_gives_the_same_answers_as_its_parts():
