@@ -38,8 +38,8 @@ def invitation_create(*, tenant: Tenant, email: str, role: str, actor: Actor, by
         Tenant.objects.select_for_update().get(pk=tenant.pk)
         if Membership.objects.filter(tenant=tenant, user__email__iexact=email).exists():
             raise AlreadyMember(f"{email} belongs to the tenant already.", field="email")
-        waiting = Invitation.objects.filter(tenant=tenant, email=email, accepted_at=None, revoked_at=None)
-        waiting.update(revoked_at=now)
+        for waiting in Invitation.objects.filter(tenant=tenant, email=email, accepted_at=None, revoked_at=None):
+            invitation_revoke(tenant_id=tenant.pk, invitation=waiting, actor=actor)
         invitation = Invitation.objects.create(
             tenant=tenant,
             email=email,

@@ -38,6 +38,7 @@ def tenant_create(
     Announces `tenant.created {tenant_id, kind, owner_id, email, **signup_context}`, which attribution listens to.
     `signup_context` says how they came: visitor_id, coupon, reseller_partner_id.
     """
+    name = _one_line(name)
     with platform_scope(reason="a tenant is born outside any tenant"), transaction.atomic():
         verified_at = owner.verified_at if owner else None
         tenant = Tenant.objects.create(name=name, slug=_free_slug(name), kind=kind, verified_at=verified_at)
@@ -74,7 +75,7 @@ def tenant_rename(*, tenant: Tenant, name: str, actor: Actor) -> Tenant:
     """Another display name; the slug stays, since links hold it."""
     with platform_scope(reason="write the tenant's own row"), transaction.atomic():
         locked = Tenant.objects.select_for_update().get(pk=tenant.pk)
-        before, locked.name = locked.name, name
+        before, locked.name = locked.name, _one_line(name)
         locked.save(update_fields=["name"])
         record(actor=actor, action="tenant.rename", target=locked, tenant_id=locked.pk, data={"before": before})
     return locked
@@ -98,6 +99,11 @@ def tenant_set_state(*, tenant_id: UUID, state: str, actor: Actor, reason: str =
         outbox.announce("tenant.state_changed", tenant_id=tenant.pk, payload=payload)
         record(actor=actor, action="tenant.set_state", target=tenant, tenant_id=tenant.pk, data=payload)
     return tenant
+
+
+def _one_line(name: str) -> str:
+    """The name as it stands in headings and in the subjects of mails, whatever white space it was typed with."""
+    return " ".join(name.split())
 
 
 def _free_slug(name: str) -> str:

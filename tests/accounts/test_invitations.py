@@ -13,7 +13,7 @@ from accounts.services.invitations import invitation_accept, invitation_create
 from accounts.services.tenants import tenant_set_state
 from millrace.kernel import clock
 from millrace.kernel.audit import Actor
-from millrace.kernel.models import OutboxEvent
+from millrace.kernel.models import AuditEntry, OutboxEvent
 from millrace.kernel.tenancy import platform_scope
 from tests import factories
 from tests.factories import SYSTEM, logged_in
@@ -60,6 +60,17 @@ def test_the_invited_sign_up_join_are_verified_and_found_no_tenant(alice: User, 
     with platform_scope(reason="look"):
         assert Tenant.objects.count() == 1
         assert OutboxEvent.objects.get(topic="member.joined").payload == {"user_id": str(dora.pk), "role": "developer"}
+
+
+def test_a_name_of_two_lines_is_no_header_of_a_mail(alice: User, tenant: Tenant) -> None:
+    name = {"name": "Acme\nBcc: everybody@example.com"}
+    renamed = logged_in(alice).patch("/v1/tenant", name, content_type="application/json")
+    invite(alice)
+    founded = factories.make_tenant(name="Two\r\n lines")
+
+    assert renamed.json()["name"] == "Acme Bcc: everybody@example.com"
+    assert mail.outbox[-1].subject == "Join Acme Bcc: everybody@example.com on Millrace"
+    assert founded.name == "Two lines"
 
 
 def test_an_invitation_proves_no_other_address(alice: User) -> None:
@@ -154,6 +165,8 @@ def test_inviting_again_withdraws_the_first(alice: User, charlie: User) -> None:
 
     assert accept(charlie, first).status_code == 409
     assert accept(charlie, second).json()["role"] == "admin"
+    with platform_scope(reason="look"):
+        assert AuditEntry.objects.filter(action="invitation.revoke").count() == 1
 
 
 def test_a_member_is_not_invited_again(alice: User, bob: User) -> None:

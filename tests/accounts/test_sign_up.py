@@ -133,6 +133,29 @@ def test_the_coupon_of_a_link_stands_in_the_form(browser: Client) -> None:
     assert 'value="FAIR26"' in page
 
 
+@pytest.mark.parametrize("door", ["page", "headless"])
+def test_t9_failed_log_ins_are_counted_whatever_address_the_client_claims(
+    browser: Client, alice: User, settings: Any, door: str
+) -> None:
+    settings.ACCOUNT_RATE_LIMITS = {}  # allauth's own, as in production: five for an address within five minutes
+
+    def log_in(password: str, claimed: str) -> Any:
+        headers = {"X-Forwarded-For": claimed}
+        if door == "page":
+            form = {"login": alice.email, "password": password}
+            return Client().post("/accounts/login/", form, headers=headers)
+        body = {"email": alice.email, "password": password}
+        path = "/_allauth/browser/v1/auth/login"
+        return Client().post(path, body, content_type="application/json", headers=headers)
+
+    for number in range(5):
+        assert "Too many failed login attempts" not in log_in("a wrong one", f"10.0.0.{number}").content.decode()
+    refused = log_in("correct horse battery", "10.0.0.9")
+
+    assert "Too many failed login attempts" in refused.content.decode()
+    assert "sessionid" not in refused.cookies
+
+
 def test_a_forgotten_password_is_reset_by_a_mailed_link(browser: Client, alice: User) -> None:
     browser.post("/accounts/password/reset/", {"email": "alice@example.com"})
 
