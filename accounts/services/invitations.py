@@ -35,7 +35,7 @@ def invitation_create(*, tenant: Tenant, email: str, role: str, actor: Actor, by
         raise OwnerNeeded(field="role")
     email, token, now = email.strip().lower(), secrets.new_token(), clock.now()
     with transaction.atomic():
-        Tenant.objects.select_for_update().get(pk=tenant.pk)
+        Tenant.objects.select_for_update(no_key=True).get(pk=tenant.pk)
         if Membership.objects.filter(tenant=tenant, user__email__iexact=email).exists():
             raise AlreadyMember(f"{email} belongs to the tenant already.", field="email")
         for waiting in Invitation.objects.filter(tenant=tenant, email=email, accepted_at=None, revoked_at=None):

@@ -1,5 +1,6 @@
 """Members: their role, and their leaving. The tenant's row is locked meanwhile, so that two owners who remove each
-other at the same moment leave one."""
+other at the same moment leave one. Here and elsewhere without its key: whoever writes a row that refers to the tenant, or
+to a person, need not wait for that lock, and so cannot meet it in a deadlock."""
 
 from uuid import UUID
 
@@ -52,7 +53,7 @@ def member_remove(*, tenant_id: UUID, member_id: UUID, actor: Actor, by_owner: b
 
 
 def _locked(tenant_id: UUID, member_id: UUID) -> Membership:
-    Tenant.objects.select_for_update().get(pk=tenant_id)
+    Tenant.objects.select_for_update(no_key=True).get(pk=tenant_id)
     member = Membership.objects.select_related("user").filter(tenant_id=tenant_id, pk=member_id).first()
     if member is None:
         raise NotFound("There is no such member.")

@@ -65,7 +65,7 @@ def tenant_found(*, user: User, name: str, actor: Actor, signup_context: dict | 
     The person's row is locked meanwhile, so that a form sent twice founds one. Raises HasTenant for everybody else.
     """
     with transaction.atomic():
-        locked = User.objects.select_for_update().get(pk=user.pk)
+        locked = User.objects.select_for_update(no_key=True).get(pk=user.pk)
         if memberships_of(locked):
             raise HasTenant("You belong to an organisation already.")
         return tenant_create(name=name, owner=locked, actor=actor, signup_context=signup_context)
@@ -74,7 +74,7 @@ def tenant_found(*, user: User, name: str, actor: Actor, signup_context: dict | 
 def tenant_rename(*, tenant: Tenant, name: str, actor: Actor) -> Tenant:
     """Another display name; the slug stays, since links hold it."""
     with platform_scope(reason="write the tenant's own row"), transaction.atomic():
-        locked = Tenant.objects.select_for_update().get(pk=tenant.pk)
+        locked = Tenant.objects.select_for_update(no_key=True).get(pk=tenant.pk)
         before, locked.name = locked.name, _one_line(name)
         locked.save(update_fields=["name"])
         record(actor=actor, action="tenant.rename", target=locked, tenant_id=locked.pk, data={"before": before})
@@ -87,7 +87,7 @@ def tenant_set_state(*, tenant_id: UUID, state: str, actor: Actor, reason: str =
     Announces `tenant.state_changed {before, after, reason}`.
     """
     with platform_scope(reason="a tenant's state is the platform's to set"), transaction.atomic():
-        tenant = Tenant.objects.select_for_update().get(pk=tenant_id)
+        tenant = Tenant.objects.select_for_update(no_key=True).get(pk=tenant_id)
         before = TenantState(tenant.state)
         if before == state:
             return tenant

@@ -14,7 +14,7 @@ def user_verify(*, user: User) -> User:
     Announces `user.verified {user_id}` for each tenant.
     """
     with platform_scope(reason="a user's address is verified in all its tenants"), transaction.atomic():
-        locked = User.objects.select_for_update().get(pk=user.pk)
+        locked = User.objects.select_for_update(no_key=True).get(pk=user.pk)
         if locked.verified_at is not None:
             return locked
         locked.verified_at = user.verified_at = clock.now()

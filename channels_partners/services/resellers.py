@@ -70,7 +70,7 @@ def reseller_tenant_resume(*, tenant: Tenant, actor: Actor) -> Tenant:
     Safe to repeat. TenantStateRefused where it was not a reseller who stopped it, or where its bill is unpaid.
     """
     with platform_scope(reason="a reseller's customers are other tenants"), transaction.atomic():
-        locked = Tenant.objects.select_for_update().get(pk=tenant.pk)
+        locked = Tenant.objects.select_for_update(no_key=True).get(pk=tenant.pk)
         if locked.state != TenantState.SUSPENDED:
             return locked
         stopped = last_state_change(tenant.pk)

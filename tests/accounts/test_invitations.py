@@ -2,19 +2,22 @@
 
 import re
 from datetime import timedelta
+from threading import Event
 
 import pytest
 from django.core import mail
+from django.db import connection
 from django.test import Client
 
 from accounts.errors import InvitationInvalid
 from accounts.models import Invitation, Membership, Tenant, User
+from accounts.services import invitations
 from accounts.services.invitations import invitation_accept, invitation_create
 from accounts.services.tenants import tenant_set_state
 from millrace.kernel import clock
 from millrace.kernel.audit import Actor
 from millrace.kernel.models import AuditEntry, OutboxEvent
-from millrace.kernel.tenancy import platform_scope
+from millrace.kernel.tenancy import platform_scope, tenant_scope
 from tests import factories
 from tests.factories import SYSTEM, logged_in
 from tests.threads import in_threads
@@ -245,3 +248,40 @@ def test_one_invitation_accepted_twice_at_once_makes_one_member(real_db: None, a
     assert roles == ["developer", "developer"]
     with platform_scope(reason="look"):
         assert OutboxEvent.objects.filter(topic="member.joined").count() == 1
+
+
+def test_inviting_anew_while_the_first_is_being_accepted_leaves_the_member(
+    real_db: None, alice: User, charlie: User, tenant: Tenant, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    token, is_held, check = invite(alice, "charlie@example.com"), Event(), invitations._require_open
+
+    def check_later(found: Invitation) -> None:
+        is_held.set()
+        wait_for_a_waiter()
+        check(found)
+
+    def act(number: int) -> object:
+        if number == 0:
+            return invitation_accept(token=token, user=charlie, actor=Actor.user(charlie)).role
+        is_held.wait()
+        with tenant_scope(tenant.pk):
+            return invitation_create(
+                tenant=tenant, email="charlie@example.com", role="viewer", actor=SYSTEM, by_owner=True
+            )
+
+    monkeypatch.setattr(invitations, "_require_open", check_later)
+
+    ends = in_threads(2, act)
+
+    assert sorted(map(str, map(type, ends))) == sorted(map(str, (str, InvitationInvalid)))
+    assert role_of(charlie, tenant) == "developer"
+
+
+def wait_for_a_waiter() -> None:
+    """Until another session waits for a lock that this one holds."""
+    blocked = "SELECT 1 FROM pg_locks WHERE NOT granted AND pg_backend_pid() = ANY(pg_blocking_pids(pid))"
+    with connection.cursor() as cursor:
+        while True:
+            cursor.execute(blocked)
+            if cursor.fetchone():
+                return
