@@ -10,7 +10,8 @@ from accounts.api.authentication import TENANT_SESSION_KEY, caller_of
 from millrace.kernel.errors import Problem, Unauthenticated
 from millrace.kernel.tenancy import no_scope, tenant_scope
 
-_WITHOUT_TENANT = ("/v1/", "/webhooks/", "/static/", "/healthz", "/readyz", "/metrics")
+# A partner's link asks nothing of who follows it, and takes one round trip to the database.
+_WITHOUT_TENANT = ("/v1/", "/r/", "/webhooks/", "/static/", "/healthz", "/readyz", "/metrics")
 
 
 class TenantMiddleware:

@@ -1,11 +1,12 @@
 """This room's reads for partners, sign-up pages and the API. Growth reports are in `reports`."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TypeVar
 from uuid import UUID
 
-from django.db.models import Model, QuerySet, Sum
+from django.db.models import Model, Q, QuerySet, Sum
 
 from accounts.models import Tenant
 from channels_partners.errors import NotAPartner
@@ -29,6 +30,7 @@ from millrace.kernel.models import LedgerEntry
 from millrace.kernel.tenancy import platform_scope
 
 Row = TypeVar("Row", bound=Model)
+_CLICKS_LOOKED_AT = 50
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,14 +63,22 @@ def reseller_of(organisation_id: UUID, *, to_write: bool = False) -> Partner:
     return partner_of(organisation_id, kind=PartnerKind.RESELLER, to_write=to_write)
 
 
+def clicks_of(visitor_ids: Sequence[UUID], *, at: datetime) -> list[Click]:
+    """The newest clicks of these visitors up to `at`, by links of channels and of active partners, newest first; those
+    whose time to count is over, too."""
+    working = Q(link__partner__isnull=True) | Q(link__partner__status=PartnerStatus.ACTIVE)
+    clicks = Click.objects.filter(working, visitor__in=visitor_ids, at__lte=at)
+    related = clicks.select_related("link__channel", "link__campaign", "link__partner__terms")
+    return list(related.order_by("-at", "-id")[:_CLICKS_LOOKED_AT])
+
+
 def partner_for_visitor(visitor_id: UUID | None, *, at: datetime | None = None) -> Partner | None:
-    """Whose link the visitor followed last, within the last 90 days: for the sign-up page's "invited by …"."""
+    """Whose link would bring the visitor, were nothing else said: for the sign-up page's "you came through …"."""
     if visitor_id is None:
         return None
-    clicks = Click.objects.filter(visitor_id=visitor_id, at__lte=at or clock.now())
-    last = clicks.select_related("link__partner").order_by("-at", "-id").first()
-    partner = last.link.partner if last else None
-    return partner if partner and partner.status == PartnerStatus.ACTIVE else None
+    at = at or clock.now()
+    last = next((click for click in clicks_of([visitor_id], at=at) if click.until >= at), None)
+    return last.link.partner if last else None
 
 
 def partner_links(partner: Partner) -> QuerySet[Link]:

@@ -16,6 +16,7 @@ from channels_partners.models import (
 )
 from channels_partners.services.attributions import DECISIONS
 from millrace.api.fields import MoneyField, Serializer, TypeIdField
+from millrace.kernel import visitors
 from millrace.kernel.money import Money
 
 
@@ -44,7 +45,9 @@ class CampaignRequestSerializer(Serializer):
     slug = serializers.SlugField(max_length=60)
     name = serializers.CharField(max_length=120)
     channel = serializers.SlugField(max_length=40)
-    click_window_days = serializers.IntegerField(min_value=0, max_value=365, required=False, allow_null=True)
+    click_window_days = serializers.IntegerField(  # no longer than the visitor's cookie lasts
+        min_value=0, max_value=visitors.MAX_AGE_DAYS, required=False, allow_null=True
+    )
 
 
 class SpendSerializer(Serializer):

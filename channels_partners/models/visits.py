@@ -1,7 +1,10 @@
 """Who followed which link: kept on the server, so that no redirect, mail or second device can lose it (C4)."""
 
+from datetime import datetime, timedelta
+
 from django.db import models
 
+from channels_partners.attribution import CLICK_WINDOW
 from channels_partners.models.links import Link
 from millrace.kernel.models import Model, append_only
 
@@ -33,3 +36,10 @@ class Click(Model):
             models.Index(fields=["link", "at"], name="click_by_link"),
         ]
         triggers = append_only()
+
+    @property
+    def until(self) -> datetime:
+        """Up to when it counts for a sign-up: its campaign's window, or the installation's."""
+        campaign = self.link.campaign
+        days = campaign.click_window_days if campaign else None
+        return self.at + (CLICK_WINDOW if days is None else timedelta(days=days))

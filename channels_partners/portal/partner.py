@@ -11,6 +11,7 @@ from django.views.decorators.http import require_POST, require_safe
 
 from accounts.portal.guard import page
 from channels_partners import selectors
+from channels_partners.attribution import CLICK_WINDOW
 from channels_partners.models import Partner
 from channels_partners.reports.params import Params
 from channels_partners.reports.partners import partner_report
@@ -93,6 +94,7 @@ def links(request: HttpRequest) -> HttpResponse:
         "link_form": forms_["link"],
         "code_form": forms_["code"],
         "base": settings.PUBLIC_BASE_URL,
+        "window_days": CLICK_WINDOW.days,
     }
     return render(request, "channels_partners/links.html", values)
 

@@ -11,7 +11,7 @@ from channels_partners.models import SurveyKind
 from channels_partners.services.clicks import click_look_up, click_record
 from channels_partners.services.links import is_safe_destination
 from channels_partners.services.surveys import survey_answer
-from millrace.api.throttling import client_address
+from millrace.api.throttling import client_address, is_flooding
 from millrace.kernel import clock, visitors
 from millrace.kernel.errors import Invalid
 from millrace.kernel.ids import uuid7
@@ -25,10 +25,10 @@ _ROBOT = re.compile(r"bot\b|crawl|spider|slurp|preview|facebookexternalhit|whats
 def follow_link(request: HttpRequest, code: str) -> HttpResponse:
     """`/r/<code>`: store the click, set or keep the visitor's cookie, and go where the link leads.
 
-    One statement to the database, before the redirect. HEAD requests, prefetches and robots are sent on uncounted and
-    without a cookie. An unknown code is a page that says so (404).
+    One statement to the database, before the redirect. HEAD requests, prefetches, robots and who follows links by the
+    hundred are sent on uncounted and without a cookie. An unknown code is a page that says so (404).
     """
-    if not _is_a_visit(request):
+    if not _is_a_visit(request) or is_flooding(request, "click"):
         return _onward(request, click_look_up(code=code))
     visitor_id = visitors.visitor_id_of(request.COOKIES) or uuid7()
     destination = click_record(

@@ -1,7 +1,7 @@
 """Binding a new customer to how it came, once; and reviewing what looks wrong."""
 
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from uuid import UUID
 
 from django.db import transaction
@@ -27,6 +27,7 @@ from channels_partners.models import (
     TermsVersion,
     Visitor,
 )
+from channels_partners.selectors import clicks_of
 from channels_partners.services.channels import channel_direct
 from channels_partners.services.clicks import email_hash, visitor_identify
 from channels_partners.services.commissions import commission_catch_up
@@ -35,7 +36,6 @@ from millrace.kernel.audit import Actor, record
 from millrace.kernel.errors import Invalid
 from millrace.kernel.tenancy import platform_scope
 
-_CLICKS_LOOKED_AT = 50
 _WORKING = Q(partner__isnull=True) | Q(partner__status=PartnerStatus.ACTIVE)
 DECISIONS = {"approve": AttributionStatus.BOUND, "reject": AttributionStatus.REJECTED}
 
@@ -158,7 +158,7 @@ def _evidence(
         for code in codes.select_related("channel", "campaign", "partner__terms"):
             found.append((Candidate("coupon", code.pk, code.created_at, code.expires_at), code))
     for click in _clicks(email, visitor_id, at):
-        found.append((Candidate("click", click.pk, click.at, click.at + _window(click)), click))
+        found.append((Candidate("click", click.pk, click.at, click.until), click))
     return found
 
 
@@ -171,17 +171,7 @@ def _clicks(email: str, visitor_id: UUID | None, at: datetime) -> list[Click]:
     whose = Q(pk=visitor_id) if visitor_id else Q(pk__in=[])
     if email:
         whose |= Q(email_hash=email_hash(email))
-    visitors = list(Visitor.objects.filter(whose).values_list("pk", flat=True))
-    working = Q(link__partner__isnull=True) | Q(link__partner__status=PartnerStatus.ACTIVE)
-    clicks = Click.objects.filter(working, visitor__in=visitors, at__lte=at)
-    related = clicks.select_related("link__channel", "link__campaign", "link__partner__terms")
-    return list(related.order_by("-at", "-id")[:_CLICKS_LOOKED_AT])
-
-
-def _window(click: Click) -> timedelta:
-    campaign = click.link.campaign
-    days = campaign.click_window_days if campaign else None
-    return timedelta(days=days) if days is not None else rules.CLICK_WINDOW
+    return clicks_of(list(Visitor.objects.filter(whose).values_list("pk", flat=True)), at=at)
 
 
 def _winner_of(row: Evidence | None) -> Winner:

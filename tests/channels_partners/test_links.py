@@ -1,17 +1,23 @@
 """Links: what a visitor meets at /r/<code>."""
 
+from datetime import timedelta
+from types import SimpleNamespace
+
 import pytest
+from django.conf import LazySettings
 from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
+from accounts.models import User
 from channels_partners.errors import CodeTaken, DestinationInvalid
 from channels_partners.models import Click, Link, Visitor
 from channels_partners.selectors import partner_for_visitor
 from channels_partners.services.links import link_create, link_disable
-from millrace.kernel import visitors
+from millrace.api import throttling
+from millrace.kernel import clock, visitors
 from tests.channels_partners.makers import make_channel, make_link, make_partner
-from tests.factories import SYSTEM
+from tests.factories import SYSTEM, logged_in
 
 pytestmark = pytest.mark.django_db
 
@@ -34,6 +40,31 @@ def test_a_click_is_stored_before_the_redirect_in_one_round_trip() -> None:
     assert (click.link, click.referer_host) == (link, "forum.test")
     assert "127.0.0.1" not in click.ip_hash
     assert "Firefox" not in click.user_agent_hash
+
+
+def test_a_member_who_follows_a_link_costs_no_more(alice: User) -> None:
+    make_link(code="spring")
+    browser = logged_in(alice)
+
+    with CaptureQueriesContext(connection) as queries:
+        assert follow("spring", browser).status_code == 302
+
+    assert len(queries) == 1
+    assert Click.objects.count() == 1
+
+
+def test_who_follows_links_without_end_is_sent_on_and_not_counted(
+    settings: LazySettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings.ANONYMOUS_RATE_PER_MINUTE = 2
+    monkeypatch.setattr(throttling, "time", SimpleNamespace(time=lambda: 1_000_000.0))  # one minute, and no other
+    make_link(code="spring", destination="/pricing")
+
+    answers = [follow("spring", **{"X-Forwarded-For": f"10.0.0.{number}"}) for number in range(4)]
+
+    assert [answer["Location"] for answer in answers] == ["/pricing"] * 4
+    assert [visitors.COOKIE in answer.cookies for answer in answers] == [True, True, False, False]
+    assert Click.objects.count() == 2
 
 
 def test_the_cookie_is_signed_first_party_and_lasts_90_days() -> None:
@@ -139,6 +170,7 @@ def test_the_sign_up_page_can_name_the_partner() -> None:
     visitor_id = visitors.visitor_id_of({visitors.COOKIE: client.cookies[visitors.COOKIE].value})
 
     assert partner_for_visitor(visitor_id) == partner
+    assert partner_for_visitor(visitor_id, at=clock.now() + timedelta(days=31)) is None  # nor would it be bound
     assert partner_for_visitor(None) is None
     assert "You came through Sensor Partners." in client.get("/accounts/signup/").content.decode()
     assert "You came through" not in Client().get("/accounts/signup/").content.decode()

@@ -39,6 +39,14 @@ class CallerThrottle(BaseThrottle):
         return True
 
 
+def is_flooding(request: Any, door: str) -> bool:
+    """Whether the client's address has been at this door more often in this minute than strangers may ask the API; the
+    request counts. For doors that answer all the same, and only leave out what costs."""
+    window = int(time.time() // _WINDOW_SECONDS)
+    used = _count(f"millrace:rate:{door}:{client_address(request)}:{window}")
+    return used > settings.ANONYMOUS_RATE_PER_MINUTE
+
+
 def _count(key: str) -> int:
     """Requests in the window so far, this one included. Without Valkey nobody is counted and everybody is served:
     a limiter that is down must not take the API down with it."""

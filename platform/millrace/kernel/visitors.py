@@ -10,7 +10,8 @@ from django.core import signing
 from django.http import HttpResponseBase
 
 COOKIE = "mr_vid"
-MAX_AGE_SECONDS = 90 * 24 * 3600
+MAX_AGE_DAYS = 90
+MAX_AGE_SECONDS = MAX_AGE_DAYS * 24 * 3600
 _SALT = "millrace.visitor"
 
 

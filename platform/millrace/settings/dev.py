@@ -9,7 +9,9 @@ SECRET_KEY = env.text("SECRET_KEY", "development-only-never-in-production")
 ALLOWED_HOSTS = ["127.0.0.1", "localhost", "[::1]"]
 CLOCK_MOVABLE = True
 PASSWORD_HASHERS = ["accounts.hashers.LightArgon2PasswordHasher"]
-ACCOUNT_RATE_LIMITS = False  # in the demo a thousand people share the loopback address
+# In the demo a thousand people share the loopback address.
+ACCOUNT_RATE_LIMITS = False
+ANONYMOUS_RATE_PER_MINUTE = env.integer("ANONYMOUS_RATE_PER_MINUTE", 1_000_000, minimum=1)
 WHITENOISE_USE_FINDERS = True  # static files straight from the rooms: nothing to collect
 STATIC_ROOT.mkdir(parents=True, exist_ok=True)
 EMAIL_BACKEND = "accounts.mailbox.DatabaseEmailBackend"
