@@ -1,14 +1,17 @@
 """Settings refuse nonsense at start-up, and production starts with nothing made up."""
 
 import os
+import socket
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+import redis
+from django.core.cache.backends.redis import RedisCache
 from django.core.exceptions import ImproperlyConfigured
 
-from millrace.settings import env
+from millrace.settings import env, services
 
 ROOT = Path(__file__).resolve().parents[2]
 PRODUCTION = {
@@ -88,6 +91,16 @@ def test_production_embeds_nothing() -> None:
     done = start(PRODUCTION, "import sys; print([name for name in sys.modules if 'embedded' in name])")
 
     assert done.stdout.strip() == "[]", done.stderr[-2000:]
+
+
+def test_a_cache_that_fell_silent_holds_nobody_for_ever() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        found = services._caches(f"redis://127.0.0.1:{silent.getsockname()[1]}")["default"]
+        assert found["OPTIONS"]["socket_timeout"] <= 10
+        found["OPTIONS"]["socket_timeout"] = 0.01
+
+        with pytest.raises(redis.TimeoutError):
+            RedisCache(found["LOCATION"], found).get("x")
 
 
 @pytest.fixture

@@ -1,4 +1,5 @@
-"""`python -m millrace.embedded start|stop|status [dev|test|demo]`: the embedded services by hand."""
+"""`python -m millrace.embedded start|stop|status [dev|test|…]`: the embedded services by hand; all kinds of them where
+none is named."""
 
 import sys
 
@@ -8,7 +9,7 @@ from millrace.embedded.places import KINDS, Home
 from millrace.embedded.services import ensure_services, stop_services
 from millrace.embedded.state import State
 
-USAGE = "usage: python -m millrace.embedded start|stop|status [dev|test|demo]"
+USAGE = f"usage: python -m millrace.embedded start|stop|status [{'|'.join(KINDS)}] …"
 
 
 def main(arguments: list[str]) -> int:

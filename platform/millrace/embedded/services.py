@@ -42,7 +42,7 @@ class Services:
 
 
 def ensure_services(kind: str = "dev") -> Services:
-    """The services of `kind` (dev, test or demo), started if need be; they stay while this process lives.
+    """The services of `kind` (one of KINDS), started if need be; they stay while this process lives.
 
     Takes a few milliseconds when they run already. Raises `EmbeddedError` when one will not start.
     """

@@ -22,7 +22,7 @@ def from_environment() -> dict:
 
 
 def embedded(kind: str, var) -> dict:
-    """Settings for the embedded services of `kind` (dev, demo or test), each replaced by the environment's own
+    """Settings for the embedded services of `kind` (dev, demo, test …), each replaced by the environment's own
     address where one is set."""
     owner_url = env.text("DATABASE_OWNER_URL", "")
     app_url = env.text("DATABASE_URL", "")
@@ -56,7 +56,11 @@ def embedded(kind: str, var) -> dict:
 def _caches(valkey_url: str) -> dict:
     """Shared by all processes: used one-time codes and failed log-ins are remembered there."""
     backend = "django.core.cache.backends.redis.RedisCache"
-    return {"default": {"BACKEND": backend, "LOCATION": valkey_url, "KEY_PREFIX": "millrace:cache"}}
+    # A server that fell silent must not hold a log-in for ever.
+    patience = {"socket_connect_timeout": 5, "socket_timeout": 5}
+    return {
+        "default": {"BACKEND": backend, "LOCATION": valkey_url, "KEY_PREFIX": "millrace:cache", "OPTIONS": patience}
+    }
 
 
 def _pooled(database: dict) -> dict:

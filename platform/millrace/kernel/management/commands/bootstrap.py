@@ -1,6 +1,7 @@
 """`manage.py bootstrap`: prepares an empty database, a managed one too. Safe to repeat; numbered, so that one sees
 where it stopped."""
 
+from io import StringIO
 from typing import Any
 
 from django.core.management import call_command
@@ -16,5 +17,5 @@ class Command(BaseCommand):
         self.stdout.write("1/2 roles, tables and policies …")
         call_command("migrate", interactive=False, verbosity=max(options["verbosity"] - 1, 0))
         self.stdout.write("2/2 checking that the policies bind the application's role …")
-        call_command("check", database=["default"], verbosity=0)
+        call_command("check", database=["default"], stdout=StringIO())  # raises what it finds
         self.stdout.write(self.style.SUCCESS("The database is ready."))
