@@ -106,9 +106,11 @@ def test_every_success_is_described(document: dict) -> None:
 
 
 def test_the_documentation_page_needs_nobody_elses_host(db: None) -> None:
-    page = Client().get("/docs").content.decode()
+    answer = Client().get("/docs")
+    page = answer.content.decode()
 
-    assert "/v1/openapi.json" in page
+    assert "/v1/openapi.json" in Client().get("/docs?script=").content.decode()
+    assert "script-src 'self';" in answer["Content-Security-Policy"]
     hosts = re.findall(r"(?:src|href|url|import)\s*[=(:]\s*[\"']?(?:https?:)?//([^/\"']+)", page)
     assert hosts == []
     assets = re.findall(r"(?:src|href)=\"/static/([^\"?]+)", page)

@@ -16,6 +16,10 @@
       && el.getBoundingClientRect().right > root.clientWidth + 0.5 && !el.closest(".scroll, .plot, pre, svg"));
     faults.push(`${wider} px wider than the screen: ${out.slice(-3).map(name).join(" | ")}`);
   }
+  for (const el of root.clientWidth < 1200 ? [] : document.querySelectorAll(".scroll:not([tabindex])")) {
+    const hidden = el.scrollWidth - el.clientWidth;
+    if (seen(el) && hidden > 0) faults.push(`${hidden} px of a table are out of sight on a screen: ${name(el)}`);
+  }
   const opened = [...document.querySelectorAll("details:not([open])")];
   for (const one of opened) one.open = true;
 

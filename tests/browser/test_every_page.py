@@ -29,7 +29,7 @@ LOOKS = [(360, "light"), (360, "dark"), (1280, "dark"), (1280, "light")]
 
 NO_PAGES = {
     "/healthz": "for programs", "/readyz": "for programs", "/metrics": "for programs",
-    "/docs": "the API's own documentation, drawn by somebody else's script",
+    "/docs": "drawn by somebody else's script: looked at by itself",
     "/jobs/{job_id}/live": "a part of the job's page",
     "/r/{code}": "leads on to another page; an unknown one is among the refusals",
 }  # fmt: skip
@@ -201,6 +201,7 @@ def test_every_page_is_sound(people: People) -> None:
     for path in ("/ops/?from=2020-01-01&to=2020-02-01", "/ops/attributions/?status=bound"):
         people.visit("staff", path)
     people.visit("owner", f"/datasets/{names['dataset_id'][0]}/?version=1")
+    _documentation(people)
 
     assert people.faults == [], "\n".join(people.faults)
 
@@ -219,6 +220,14 @@ def test_every_account_page_and_refusal_is_sound(people: People, monkeypatch: py
     _broken(people, monkeypatch)
 
     assert people.faults == [], "\n".join(people.faults)
+
+
+def _documentation(people: People) -> None:
+    """It is drawn within the content security policy, and from this host only."""
+    page = people.page("stranger")
+    page.goto("/docs")
+    page.locator(".opblock").first.wait_for()
+    people.faults += [f"/docs: {one}" for one in people._heard]
 
 
 def _without_password() -> Any:
