@@ -182,6 +182,16 @@ def test_the_application_runs_without_rights(name: str):
     assert re.search(r"^USER millrace$", (DEPLOY / image).read_text(), re.MULTILINE)
 
 
+def test_worker_and_serving_may_write_one_folder_of_the_machine():
+    place = re.search(r"MILLRACE_VAR=(\S+)", (DEPLOY / "Containerfile.worker").read_text())
+    assert place is not None
+    services = _compose()["services"]
+
+    # Everything else in these containers is read-only; a device is held by a lock in this folder.
+    folders = [dict(reversed(one.split(":")) for one in services[name]["volumes"]) for name in ("worker", "serving")]
+    assert folders[0][place.group(1)] == folders[1][place.group(1)]
+
+
 @pytest.mark.parametrize("name", ["Containerfile.web", "Containerfile.worker"])
 def test_what_an_image_copies_exists_and_no_secret_is_baked_in(name: str):
     text = (DEPLOY / name).read_text()
