@@ -6,7 +6,7 @@ from django.contrib.auth.views import redirect_to_login
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 
-from accounts.api.authentication import TENANT_SESSION_KEY, caller_of
+from accounts.api.authentication import caller_of_session
 from millrace.kernel.errors import Problem, Unauthenticated
 from millrace.kernel.tenancy import no_scope, tenant_scope
 
@@ -30,7 +30,7 @@ class TenantMiddleware:
             request.caller = None  # type: ignore[attr-defined]
             if request.path.startswith(_WITHOUT_TENANT) or not request.user.is_authenticated:
                 return self.get_response(request)
-            caller = caller_of(request.user, request.session.get(TENANT_SESSION_KEY))  # type: ignore[arg-type]
+            caller = caller_of_session(request)
             request.caller = caller  # type: ignore[attr-defined]
             if not caller.has_tenant:
                 return self.get_response(request)

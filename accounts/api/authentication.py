@@ -1,5 +1,6 @@
 """Who calls: an API key in the Authorization header, or the portal's session with CSRF."""
 
+from dataclasses import replace
 from typing import Any
 
 from django.http import HttpResponse
@@ -52,7 +53,19 @@ class SessionAuthentication(BaseAuthentication):
         if user is None or not user.is_active:
             return None
         _enforce_csrf(request)
-        return user, caller_of(user, request._request.session.get(TENANT_SESSION_KEY))
+        return user, caller_of_session(request._request)
+
+
+def caller_of_session(request: Any) -> Caller:
+    """The logged-in person in the session's tenant, which is kept in it from the first request on: what somebody sends
+    from a page of one tenant must not be done in their next one, because they were removed in between."""
+    wanted = request.session.get(TENANT_SESSION_KEY) or ""
+    caller = caller_of(request.user, wanted)
+    acts_for = str(caller.tenant_id) if caller.has_tenant else ""
+    if acts_for == wanted:
+        return caller
+    request.session[TENANT_SESSION_KEY] = acts_for
+    return replace(caller, has_moved=bool(wanted))
 
 
 def caller_of(user: User, wanted_tenant: str | None) -> Caller:

@@ -4,7 +4,7 @@ import pytest
 from django.test import Client
 
 from accounts.errors import LastOwner
-from accounts.models import Membership, Tenant, User
+from accounts.models import ApiKey, Membership, Tenant, User
 from accounts.services.members import member_remove, member_set_role
 from millrace.kernel.models import AuditEntry
 from millrace.kernel.tenancy import platform_scope, tenant_scope
@@ -94,6 +94,34 @@ def test_a_removed_member_sees_nothing_from_the_next_request_on(alice: User, bob
 
     assert bobs.get("/v1/tenant").status_code == 403
     assert bobs.get("/v1/me").json()["tenant"] is None
+
+
+@pytest.mark.parametrize("door", ["api", "page"])
+def test_what_was_meant_for_a_tenant_that_one_has_left_is_not_done_in_another(
+    alice: User, bob: User, tenant: Tenant, door: str
+) -> None:
+    second, first_place = factories.make_tenant(name="Bob's own", owner=bob), member_of_in(bob, tenant)
+    browser = logged_in(bob)
+    assert browser.get("/v1/me").json()["tenant"]["name"] == "Acme Sensors"
+    logged_in(alice).delete(f"/v1/members/{first_place.public_id}")
+
+    def make_key():
+        if door == "page":
+            return browser.post("/api-keys/", {"name": "ci", "scopes": ["jobs"]})
+        return browser.post("/v1/api-keys", {"name": "ci", "scopes": ["jobs"]}, content_type="application/json")
+
+    refused = make_key()
+
+    assert refused.status_code == 409
+    assert "tenant_left" in refused.content.decode()
+    with tenant_scope(second.pk):
+        assert not ApiKey.objects.exists()
+    assert make_key().status_code in (200, 201)  # now knowing where
+
+
+def member_of_in(user: User, tenant: Tenant) -> Membership:
+    with tenant_scope(tenant.pk):
+        return Membership.objects.get(user=user)
 
 
 def test_a_strangers_member_is_not_found(alice: User, charlie: User) -> None:

@@ -19,6 +19,8 @@ class Caller:
     role: str = ""
     permissions: frozenset[str] = field(default_factory=frozenset)
     is_staff: bool = False
+    # The tenant is not the one that the person acted for until this request: they have left that, or it was closed.
+    has_moved: bool = False
 
     is_authenticated = True
 

@@ -6,7 +6,7 @@ from rest_framework.permissions import BasePermission
 from rest_framework.request import Request
 
 from millrace.api.caller import Caller
-from millrace.kernel.errors import Forbidden, NotFound, Unauthenticated
+from millrace.kernel.errors import Conflict, Forbidden, NotFound, Unauthenticated
 
 PUBLIC = "public"
 LOGGED_IN = "logged_in"
@@ -21,6 +21,13 @@ class TenantSuspended(Forbidden):
 
     code = "tenant_suspended"
     title = "The tenant is suspended"
+
+
+class TenantLeft(Conflict):
+    """What the person sent was meant for a tenant that they do not belong to any more."""
+
+    code = "tenant_left"
+    title = "You do not belong to that organisation any more"
 
 
 class HasPermission(BasePermission):
@@ -43,7 +50,8 @@ def require(caller: Any, wanted: str) -> Caller:
     """The caller, if it may do what `wanted` names; pages and the API ask here.
 
     Raises Unauthenticated for strangers, NotFound for those who are not to know that staff's doors exist, Forbidden
-    without a tenant or without the permission, TenantSuspended for all but reading and paying while suspended.
+    without a tenant or without the permission, TenantLeft for a write that was meant for another, TenantSuspended for all
+    but reading and paying while suspended.
     """
     if not isinstance(caller, Caller):
         raise Unauthenticated("Send an API key as 'Authorization: Bearer …', or log in.")
@@ -59,6 +67,8 @@ def require(caller: Any, wanted: str) -> Caller:
         raise Forbidden(
             f"This needs the permission {wanted!r}, which your role or key does not have.", **{"permission": wanted}
         )
+    if caller.has_moved and not wanted.endswith(".read"):
+        raise TenantLeft(f"Nothing was done. From now on you act for {caller.tenant.name}.")
     if caller.tenant.state == "suspended" and not wanted.endswith(".read") and wanted not in _WHILE_SUSPENDED:
         raise TenantSuspended("Reading and paying are open; the rest opens again when the tenant is resumed.")
     return caller
