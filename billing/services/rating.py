@@ -179,14 +179,20 @@ def _rate_segment(invoice: Invoice, segment: Segment, *, carries: bool, only_usa
 def _link(events: QuerySet[UsageEvent], line_id: UUID, segment: Segment) -> tuple[int, int]:
     """Claim the events for the line that is about to be written (its key is checked at commit): their quantity, and
     how much of it lies before the segment. What is recorded meanwhile is not among them and waits."""
-    claimed = list(events.select_for_update().values_list("id", "quantity", "occurred_at"))
+    chosen, values = events.values("id").query.sql_with_params()
     with connection.cursor() as cursor:
-        cursor.execute(
-            "UPDATE billing_usageevent SET invoice_line_id = %s WHERE id = ANY(%s)",
-            [line_id, [event_id for event_id, _, _ in claimed]],
-        )
-    total = sum(quantity for _, quantity, _ in claimed)
-    return total, sum(quantity for _, quantity, at in claimed if at < segment.start)
+        cursor.execute(_CLAIM.format(chosen=chosen), [line_id, *values, segment.start])
+        total, before = cursor.fetchone()
+    return int(total), int(before)
+
+
+# One statement, however many events: what they are never leaves the database.
+_CLAIM = """
+    WITH claimed AS (
+        UPDATE billing_usageevent SET invoice_line_id = %s WHERE id IN ({chosen}) RETURNING quantity, occurred_at
+    )
+    SELECT coalesce(sum(quantity), 0), coalesce(sum(quantity) FILTER (WHERE occurred_at < %s), 0) FROM claimed
+"""
 
 
 def _covered(tenant_id: UUID) -> Q:
