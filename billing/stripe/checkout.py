@@ -1,13 +1,18 @@
 """Checkout and the billing portal: Stripe's own pages, opened for one tenant."""
 
+import logging
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
+
+import stripe
 
 from billing.models import BillingAccount, PriceVersion
 from billing.stripe.catalogue import item_for
 from billing.stripe.client import client, once
 from billing.stripe.customers import customer_ensure, tax_rates
+
+logger = logging.getLogger(__name__)
 
 
 def session_create(
@@ -20,7 +25,10 @@ def session_create(
     now: datetime,
     key: str,
 ) -> tuple[str, str]:
-    """A Checkout session that subscribes the tenant, paid by `account`: its id and the page's address."""
+    """A Checkout session that subscribes the tenant, paid by `account`: its id and the page's address.
+
+    The tenant's other open ones are closed, so that two pages side by side cannot be paid both.
+    """
     params: dict[str, Any] = {
         "mode": "subscription",
         "customer": customer_ensure(account),
@@ -32,7 +40,19 @@ def session_create(
         "allow_promotion_codes": True,
     }
     made = client().v1.checkout.sessions.create(params, once(f"checkout:{key}"))  # type: ignore[arg-type]
+    _close_others(params["customer"], str(tenant_id), made.id)
     return made.id, made.url or ""
+
+
+def _close_others(customer: str, tenant: str, kept: str) -> None:
+    sessions = client().v1.checkout.sessions
+    for other in sessions.list({"customer": customer, "status": "open", "limit": 100}).auto_paging_iter():
+        if other.id == kept or other.client_reference_id != tenant:
+            continue
+        try:
+            sessions.expire(other.id)
+        except stripe.InvalidRequestError as error:  # paid or closed a moment ago
+            logger.info("The session %s cannot be closed: %s", other.id, error)
 
 
 def subscription_create(

@@ -5,17 +5,18 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from itertools import pairwise
 
+import httpx
 import pytest
 
 from accounts.models import Tenant
 from billing.errors import NotRefundable, PaymentServiceFailed
-from billing.models import BillingAccount, Dispute, Refund, Subscription, UsageEvent
+from billing.models import BillingAccount, Dispute, Refund, Subscription, TenantBilling, UsageEvent
 from billing.sandbox.errors import refused
 from billing.sandbox.resources import invoice_state
 from billing.services import refunds
 from billing.services.accounts import billing_account_set_terms
 from billing.services.catalogue import plan_create, price_version_publish
-from billing.services.checkout import subscription_start
+from billing.services.checkout import checkout_session_create, subscription_start
 from billing.services.rating import invoice_rate
 from billing.services.refunds import refund_create
 from billing.services.usage import usage_record
@@ -26,9 +27,9 @@ from millrace.kernel.ids import uuid7
 from millrace.kernel.tenancy import platform_scope, tenant_scope
 from tests.billing.factories import make_billing, make_invoice
 from tests.billing.stripe_world import World
-from tests.billing.test_cycles import MARCH, differences, lines
+from tests.billing.test_cycles import MARCH, as_tenant, differences, lines
 from tests.billing.test_flow import RENEWAL, START, balances, use
-from tests.factories import SYSTEM, ApiClient
+from tests.factories import SYSTEM, ApiClient, make_tenant
 from tests.threads import in_threads
 
 
@@ -283,6 +284,26 @@ def test_a_line_that_stripe_refuses_is_named_by_reconcile(world: World, tenant: 
     world.advance(RENEWAL)
 
     assert any("is held: Stripe refuses a line" in line for line in differences())
+
+
+def test_of_two_checkouts_side_by_side_only_the_later_can_be_paid(world: World, tenant: Tenant) -> None:
+    account = world.account(tenant)
+    with platform_scope(reason="test"):
+        neighbour = make_tenant("Neighbour")
+        TenantBilling.objects.create(tenant=neighbour, billing_account=account)  # as a reseller's two customers
+    first, others, again = (
+        as_tenant(world, one, checkout_session_create, plan="starter", actor=SYSTEM, by_payer=True)
+        for one in (tenant, neighbour, tenant)
+    )
+
+    with pytest.raises(httpx.HTTPStatusError):
+        world.server.pay(first.id)
+    world.server.pay(others.id)
+    world.server.pay(again.id)
+    world.deliver()
+
+    with platform_scope(reason="test"):
+        assert sorted(Subscription.objects.values_list("tenant_id", flat=True)) == sorted([tenant.pk, neighbour.pk])
 
 
 def test_buying_and_changing_through_the_doors(world: World, tenant: Tenant, api: ApiClient) -> None:
