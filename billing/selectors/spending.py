@@ -49,6 +49,20 @@ class Standing:
         """The hard monthly quotas; a plan that is paid for has none."""
         return self.plan.quotas if self.plan and self.subscription is None else {}
 
+    @property
+    def is_bounded(self) -> bool:
+        """Whether what was used decides what may be used: by a quota, or by a spend limit."""
+        return self.subscription is None or self.billing.spend_limit is not None
+
+    def quota_meter(self, meter: str) -> str:
+        """The meter whose quota a meter draws on: its own, or its family's, which all of the family share."""
+        return meter if meter in self.quotas else meter.partition(":")[0]
+
+    def drawn(self, meter: str, quantities: Mapping[str, int]) -> int:
+        """What those quantities draw on the quota that `meter` draws on."""
+        wanted = self.quota_meter(meter)
+        return sum(quantity for name, quantity in quantities.items() if self.quota_meter(name) == wanted)
+
 
 def standing(tenant_id: UUID) -> Standing:
     """The tenant's standing; BillingMissing for a partner's own organisation, or before `tenant.created` arrived."""
@@ -136,7 +150,7 @@ def entitlements(tenant_id: UUID) -> dict:
     used = open_quantities(stand)
     held, held_quantities = reserved(tenant_id)
     quotas = {
-        meter: {"quota": quota, "used": used.get(meter, 0), "reserved": held_quantities.get(meter, 0)}
+        meter: {"quota": quota, "used": stand.drawn(meter, used), "reserved": stand.drawn(meter, held_quantities)}
         for meter, quota in stand.quotas.items()
     }
     return {

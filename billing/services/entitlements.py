@@ -25,7 +25,7 @@ def check(*, tenant_id: UUID, feature: str = "", meter: str = "", quantity: int 
     stand = reads.standing(tenant_id)
     if feature and feature not in (stand.plan.features if stand.plan else []):
         raise FeatureNotInPlan(f"This needs a plan with {feature!r}.", feature=feature)
-    if meter:
+    if meter and stand.is_bounded:
         used = reads.open_quantities(stand)
         held, held_quantities = reads.reserved(tenant_id)
         _within_quota(stand, meter, quantity, used, held_quantities)
@@ -61,11 +61,12 @@ def spend_reserve(
         known = Reservation.objects.filter(tenant_id=tenant_id, key=key).first()
         if known is not None and known.released_at is not None:
             raise Conflict("This reservation was released; use another key.", field="key")
-        used = reads.open_quantities(stand)
-        held, held_quantities = reads.reserved(tenant_id, besides=key)
-        if meter:
-            _within_quota(stand, meter, quantity, used, held_quantities)
-        _within_limit(stand, reads.open_cost(stand, used).amount + held + amount)
+        if stand.is_bounded:
+            used = reads.open_quantities(stand)
+            held, held_quantities = reads.reserved(tenant_id, besides=key)
+            if meter:
+                _within_quota(stand, meter, quantity, used, held_quantities)
+            _within_limit(stand, reads.open_cost(stand, used).amount + held + amount)
         values = {
             "amount": amount, "currency": currency, "meter": meter, "quantity": quantity, "expires_at": expires_at,
         }  # fmt: skip
@@ -88,8 +89,8 @@ def _served(tenant_id: UUID) -> None:
 def _within_quota(stand: reads.Standing, meter: str, quantity: int, used: dict[str, int], held: dict[str, int]) -> None:
     if stand.subscription is not None:
         return
-    quota = stand.quotas.get(meter, stand.quotas.get(meter.partition(":")[0], 0))
-    taken = used.get(meter, 0) + held.get(meter, 0)
+    quota = stand.quotas.get(stand.quota_meter(meter), 0)
+    taken = stand.drawn(meter, used) + stand.drawn(meter, held)
     if taken + quantity > quota:
         raise QuotaExceeded(
             f"The plan allows {quota:,} {meter} a month; {taken:,} are used or promised. Subscribe to go on.",

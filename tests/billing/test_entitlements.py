@@ -5,12 +5,14 @@ from datetime import timedelta
 from decimal import Decimal
 
 import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 
 from accounts.models import Tenant
 from accounts.services.tenants import tenant_set_state
 from billing import selectors
 from billing.errors import CurrencyMismatch, FeatureNotInPlan, QuotaExceeded, SpendLimitReached, TenantNotServed
-from billing.models import Reservation, TenantBilling
+from billing.models import Plan, Reservation, TenantBilling
 from billing.services.accounts import spend_limit_set
 from billing.services.catalogue import catalogue_seed
 from billing.services.entitlements import check, spend_release, spend_reserve
@@ -65,6 +67,31 @@ def test_the_free_quota_is_hard_and_counts_what_is_promised(tenant: Tenant) -> N
     assert refused.value.extra == {"meter": "predictions", "quota": 1000, "used": 900}
     with pytest.raises(QuotaExceeded):
         check(tenant_id=tenant.pk, meter="gpu_ms", quantity=1)
+
+
+def test_the_meters_of_a_family_share_its_quota(tenant: Tenant) -> None:
+    Plan.objects.filter(code="free").update(quotas={"gpu_ms": 100, "gpu_ms:big": 10})
+    for meter, quantity in (("gpu_ms:a", 60), ("gpu_ms:big", 10)):
+        usage_record(tenant_id=tenant.pk, meter=meter, quantity=quantity, occurred_at=clock.now(), key=meter)
+    reserve(tenant, 0, "job", meter="gpu_ms:c", quantity=30)
+
+    check(tenant_id=tenant.pk, meter="gpu_ms:b", quantity=10)
+    with pytest.raises(QuotaExceeded):
+        check(tenant_id=tenant.pk, meter="gpu_ms:b", quantity=11)
+    with pytest.raises(QuotaExceeded):
+        check(tenant_id=tenant.pk, meter="gpu_ms:big", quantity=1)
+
+    assert selectors.entitlements(tenant.pk)["quotas"]["gpu_ms"] == {"quota": 100, "used": 60, "reserved": 30}
+
+
+def test_where_nothing_bounds_usage_the_periods_events_are_not_summed_up(tenant: Tenant) -> None:
+    make_subscription(tenant)
+
+    with CaptureQueriesContext(connection) as asked:
+        check(tenant_id=tenant.pk, feature="predict", meter="predictions")
+        reserve(tenant, 100, "job", meter="gpu_ms", quantity=5)
+
+    assert not [query for query in asked.captured_queries if "usageevent" in query["sql"]]
 
 
 def test_a_suspended_tenant_is_not_served(tenant: Tenant) -> None:
