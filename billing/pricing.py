@@ -169,23 +169,25 @@ def rate(
     discount_percent: Decimal = Decimal(0),
     share: Fraction = Fraction(1),
     minimum_share: Fraction = Fraction(1),
+    step: int = 1,
 ) -> list[RatedLine]:
     """The lines for one period's quantities by meter.
 
     `share` is the part of a whole interval that the period covers: included quantities and flat amounts shrink with
     it, so that switching plans earns nothing twice (M8). `minimum`, after the rebate and `minimum_share`, is the least
-    that the lines sum to; a true-up line makes up the difference. A meter without a price has a line of zero.
+    that the lines sum to; a true-up line makes up the difference. A meter without a price has a line of zero. Amounts
+    are multiples of `step` minor units (kernel.money.step).
     """
     keep = 1 - Fraction(discount_percent) / 100
-    lines = [_flat(component, share, keep) for component in components if isinstance(component, Flat)]
+    lines = [_flat(component, share, keep, step) for component in components if isinstance(component, Flat)]
     used: dict[str, int] = {}
     for meter in sorted(meter for meter, quantity in quantities.items() if quantity):
         component = component_for(components, meter)
         start = used.get(component.meter, 0) if component else 0
-        lines.append(_metered(component, meter, start, quantities[meter], share, keep))
+        lines.append(_metered(component, meter, start, quantities[meter], share, keep, step))
         if component:
             used[component.meter] = start + quantities[meter]
-    owed = half_up(Fraction(minimum) * minimum_share * keep)
+    owed = half_up(Fraction(minimum) * minimum_share * keep, step)
     total = sum(line.amount for line in lines)
     if total < owed:
         detail = {"minimum": owed, "rated": total}
@@ -193,12 +195,14 @@ def rate(
     return lines
 
 
-def marginal(component: Metered | None, already: int, quantity: int, *, discount_percent: Decimal = Decimal(0)) -> int:
+def marginal(
+    component: Metered | None, already: int, quantity: int, *, discount_percent: Decimal = Decimal(0), step: int = 1
+) -> int:
     """What `quantity` more units cost after `already` of the period, in minor units."""
     if component is None:
         return 0
     exact = cost(component, already + quantity) - cost(component, already)
-    return half_up(Fraction(exact) * (1 - Fraction(discount_percent) / 100))
+    return half_up(Fraction(exact) * (1 - Fraction(discount_percent) / 100), step)
 
 
 def included_share(included: int, share: Fraction) -> int:
@@ -206,31 +210,31 @@ def included_share(included: int, share: Fraction) -> int:
     return int(included * share)
 
 
-def prorate(amount: int, share: Fraction) -> int:
+def prorate(amount: int, share: Fraction, step: int = 1) -> int:
     """The part of a fixed amount that a part of an interval owes, rounded half up."""
-    return half_up(Fraction(amount) * share)
+    return half_up(Fraction(amount) * share, step)
 
 
-def upgrade_charge(current: int, wanted: int, remaining: Fraction) -> int:
+def upgrade_charge(current: int, wanted: int, remaining: Fraction, step: int = 1) -> int:
     """What a change of the fixed fee in mid-period costs now: the difference for what remains, and never a credit (M8)."""
-    return max(0, prorate(wanted, remaining) - prorate(current, remaining))
+    return max(0, prorate(wanted, remaining, step) - prorate(current, remaining, step))
 
 
-def half_up(value: Fraction) -> int:
-    """Round to a whole minor unit, half away from zero."""
-    doubled = abs(value) * 2 + 1
-    whole = doubled.numerator // (doubled.denominator * 2)
+def half_up(value: Fraction, step: int = 1) -> int:
+    """Round to a whole multiple of `step` minor units, half away from zero."""
+    doubled = abs(value) * 2 + step
+    whole = doubled.numerator // (doubled.denominator * 2 * step) * step
     return whole if value >= 0 else -whole
 
 
-def _flat(component: Flat, share: Fraction, keep: Fraction) -> RatedLine:
+def _flat(component: Flat, share: Fraction, keep: Fraction, step: int) -> RatedLine:
     exact = Fraction(component.amount) * share
     detail = {"name": component.name, "list_amount": component.amount} | _terms(share, keep)
-    return RatedLine("flat", "", 0, _decimal(exact), half_up(exact * keep), detail)
+    return RatedLine("flat", "", 0, _decimal(exact), half_up(exact * keep, step), detail)
 
 
 def _metered(
-    component: Metered | None, meter: str, start: int, quantity: int, share: Fraction, keep: Fraction
+    component: Metered | None, meter: str, start: int, quantity: int, share: Fraction, keep: Fraction, step: int
 ) -> RatedLine:
     if component is None:
         return RatedLine("usage", meter, quantity, Decimal(0), 0, {"priced": False})
@@ -239,7 +243,8 @@ def _metered(
     detail: dict[str, Any] = {"price": msgspec.to_builtins(component), "included": included, "exact": f"{exact:f}"}
     if start:
         detail["counted_before"] = start
-    return RatedLine("usage", meter, quantity, exact, half_up(Fraction(exact) * keep), detail | _terms(share, keep))
+    amount = half_up(Fraction(exact) * keep, step)
+    return RatedLine("usage", meter, quantity, exact, amount, detail | _terms(share, keep))
 
 
 def _terms(share: Fraction, keep: Fraction) -> dict:

@@ -7,10 +7,9 @@ from django.shortcuts import render
 from django.views.decorators.http import require_safe
 
 from accounts.portal.guard import page
-from billing import pricing
 from billing.portal.account import with_standing
 from billing.selectors import Standing, open_quantities, usage_by
-from billing.selectors.spending import components_of, reserved
+from billing.selectors.spending import open_lines, reserved
 from millrace.kernel import clock
 from millrace.kernel.errors import Invalid
 from millrace.kernel.money import Money
@@ -49,15 +48,9 @@ def index(request: HttpRequest, stand: Standing) -> HttpResponse:
 
 def _open_lines(stand: Standing) -> list[dict]:
     """What is used and not billed yet, as the lines that an invoice would have today."""
-    if stand.price is None:
-        return []
-    rated = pricing.rate(
-        components_of(stand.price), open_quantities(stand), discount_percent=stand.account.discount_percent
-    )
     return [
         {"meter": line.meter, "label": meters.label(line.meter), "quantity": line.quantity, "amount": line.amount}
-        for line in rated
-        if line.kind == "usage"
+        for line in open_lines(stand, open_quantities(stand))
     ]
 
 

@@ -6,6 +6,7 @@ from decimal import ROUND_HALF_UP, Decimal
 
 _FIXED = {"day": 86_400, "week": 604_800}
 _MONTHS = {"month": 1, "year": 12}
+_THREE_DECIMALS = ("bhd", "jod", "kwd", "omr", "tnd")
 
 
 def add_months(anchor: int, months: int) -> int:
@@ -45,17 +46,22 @@ def boundary_before(anchor: int, interval: str, count: int, boundary: int) -> in
     return add_months(anchor, periods * step)
 
 
-def prorate(amount: int, begin: int, end: int, period_start: int, period_end: int) -> int:
+def prorate(amount: int, begin: int, end: int, period_start: int, period_end: int, step: int = 1) -> int:
     """The share of `amount` (minor units) that the seconds begin..end are of the period, rounded half up."""
     length = period_end - period_start
     if length <= 0:
         return amount
-    return round_half_up(Decimal(amount) * (end - begin) / length)
+    return round_half_up(Decimal(amount) * (end - begin) / length, step)
 
 
-def round_half_up(value: Decimal) -> int:
-    """The nearest integer; halves go away from zero, as Stripe rounds."""
-    return int(value.quantize(Decimal(1), ROUND_HALF_UP))
+def round_half_up(value: Decimal, step: int = 1) -> int:
+    """The nearest multiple of `step`; halves go away from zero, as Stripe rounds."""
+    return int((value / step).quantize(Decimal(1), ROUND_HALF_UP)) * step
+
+
+def step_of(currency: str) -> int:
+    """What amounts in a currency are multiples of: Stripe takes those with three decimals in tens."""
+    return 10 if currency in _THREE_DECIMALS else 1
 
 
 def allocate(amount: int, weights: list[int]) -> list[int]:

@@ -15,7 +15,7 @@ from billing.errors import BillingMissing
 from billing.models import BillingAccount, Plan, PriceVersion, Reservation, Subscription, TenantBilling, UsageEvent
 from billing.selectors.plans import FREE_PLAN, live_subscription, plan_price
 from millrace.kernel import clock
-from millrace.kernel.money import Money
+from millrace.kernel.money import Money, step
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,10 +101,16 @@ def open_quantities(stand: Standing) -> dict[str, int]:
 
 def open_cost(stand: Standing, quantities: Mapping[str, int]) -> Money:
     """What those quantities cost at the present price, before any minimum."""
+    return Money(sum(line.amount for line in open_lines(stand, quantities)), stand.currency)
+
+
+def open_lines(stand: Standing, quantities: Mapping[str, int]) -> list[pricing.RatedLine]:
+    """Those quantities as the lines that an invoice would have today."""
     if stand.price is None:
-        return Money(0, stand.currency)
-    lines = pricing.rate(components_of(stand.price), quantities, discount_percent=stand.account.discount_percent)
-    return Money(sum(line.amount for line in lines if line.kind == "usage"), stand.currency)
+        return []
+    discount = stand.account.discount_percent
+    rated = pricing.rate(components_of(stand.price), quantities, discount_percent=discount, step=step(stand.currency))
+    return [line for line in rated if line.kind == "usage"]
 
 
 def reserved(tenant_id: UUID, *, besides: str = "") -> tuple[int, dict[str, int]]:
@@ -140,7 +146,8 @@ def quote(tenant_id: UUID, meter: str, quantity: int) -> Money:
     used = open_quantities(stand)
     components = components_of(stand.price) if stand.price else []
     already = sum(amount for name, amount in used.items() if pricing.component_for(components, name) is component)
-    amount = pricing.marginal(component, already, quantity, discount_percent=stand.account.discount_percent)
+    discount = stand.account.discount_percent
+    amount = pricing.marginal(component, already, quantity, discount_percent=discount, step=step(stand.currency))
     return Money(amount, stand.currency)
 
 

@@ -11,7 +11,7 @@ from billing.models import Interval, Plan, PriceVersion
 from billing.selectors.plans import FREE_PLAN, plan_price
 from millrace.kernel import clock
 from millrace.kernel.audit import Actor, record
-from millrace.kernel.money import exponent
+from millrace.kernel.money import Money, exponent, step
 from millrace.kernel.tenancy import platform_scope
 
 
@@ -63,6 +63,10 @@ def price_version_publish(
         pricing.parse(components or [])
     except pricing.PricingInvalid as error:
         raise PriceInvalid(str(error), field="components") from error
+    if recurring_amount % step(currency) or minimum_commitment % step(currency):
+        raise PriceInvalid(
+            f"Amounts in {currency} are multiples of {Money(step(currency), currency)}.", field="recurring_amount"
+        )
     with transaction.atomic():
         Plan.objects.select_for_update().get(pk=plan.pk)
         last = PriceVersion.objects.filter(plan=plan, currency=currency).aggregate(last=Max("version"))["last"] or 0

@@ -30,6 +30,7 @@ from billing.models import (
 from billing.selectors.spending import components_of
 from millrace.kernel import clock
 from millrace.kernel.ids import uuid7
+from millrace.kernel.money import step
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,6 +167,7 @@ def _rate_segment(invoice: Invoice, segment: Segment, *, carries: bool, only_usa
         discount_percent=invoice.billing_account.discount_percent,
         share=segment.share,
         minimum_share=segment.minimum_share,
+        step=step(invoice.currency),
     )
     lines = [line for line in rated if not (only_usage and line.kind == "flat")]
     known = {line.meter for line in lines}

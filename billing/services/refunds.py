@@ -10,7 +10,7 @@ from billing.models import WITHOUT_EFFECT, Invoice, InvoiceStatus, Refund
 from billing.stripe.client import for_the_caller
 from billing.stripe.reversals import refund_send
 from millrace.kernel.audit import Actor, record
-from millrace.kernel.money import Money
+from millrace.kernel.money import Money, step
 from millrace.kernel.tenancy import platform_scope
 
 
@@ -39,6 +39,9 @@ def _request(invoice_id: UUID, amount: int, actor: Actor, reason: str, refund_id
         left = invoice.amount_paid - given
         if invoice.status != InvoiceStatus.PAID or not invoice.payment_intent_id:
             raise NotRefundable("Only a paid invoice can be refunded.", field="invoice")
+        if amount % step(invoice.currency):
+            least = Money(step(invoice.currency), invoice.currency)
+            raise NotRefundable(f"Amounts in {invoice.currency} are multiples of {least}.", field="amount")
         if not 1 <= amount <= left:
             raise NotRefundable(f"{Money(left, invoice.currency)} can be refunded.", field="amount")
         if any(dispute.takes_money and dispute.status != "won" for dispute in invoice.disputes.all()):

@@ -22,7 +22,7 @@ from billing.stripe.subscriptions import subscription_sync
 from millrace.kernel import clock
 from millrace.kernel.audit import Actor, record
 from millrace.kernel.errors import Conflict
-from millrace.kernel.money import Money
+from millrace.kernel.money import Money, step
 from millrace.kernel.tenancy import platform_scope
 
 
@@ -98,7 +98,7 @@ def _change(subscription: Subscription, price: PriceVersion, now: datetime) -> C
     is_upgrade = _worth(price) > _worth(subscription.price_version)
     charge = 0
     if is_upgrade and subscription.status != "trialing":
-        charge = pricing.upgrade_charge(current, wanted, _remaining(subscription, now))
+        charge = pricing.upgrade_charge(current, wanted, _remaining(subscription, now), step(price.currency))
     effective_at = now.replace(microsecond=0) if is_upgrade else subscription.current_period_end
     if price.pk == subscription.price_version_id:
         effective_at = now.replace(microsecond=0)

@@ -9,6 +9,7 @@ import stripe
 from billing import pricing
 from billing.models import BillingAccount, Plan, PriceVersion
 from billing.stripe.client import client, is_missing, once
+from millrace.kernel.money import step
 
 
 def product_ensure(plan: Plan) -> str:
@@ -49,7 +50,7 @@ def _wholesale(price: PriceVersion, fee: int) -> str:
 
 def fee_of(price: PriceVersion, discount_percent: Decimal) -> int:
     """The fixed fee of an interval after a rebate, in minor units."""
-    return pricing.half_up(price.recurring_amount * (1 - Fraction(discount_percent) / 100))
+    return pricing.half_up(price.recurring_amount * (1 - Fraction(discount_percent) / 100), step(price.currency))
 
 
 def price_ensure(price: PriceVersion) -> str:

@@ -23,6 +23,7 @@ from billing.stripe.handlers import Ignored
 from billing.stripe.invoice_mirror import Fetched, invoice_sync, subscription_id_of
 from billing.stripe.mirrors import uuid_in
 from billing.stripe.subscriptions import subscription_sync
+from millrace.kernel.money import step
 
 logger = logging.getLogger(__name__)
 _CYCLE = "subscription_cycle"
@@ -193,7 +194,7 @@ def compare(fetched: Fetched) -> list[str]:
     differences += [f"the line {missing} is not on the draft" for missing in ours.keys() - seen]
     subtotal = sum(line.amount for line in invoice.lines.all())
     net = subtotal - sum(line.discount for line in invoice.lines.all())
-    tax = pricing.half_up(Fraction(net) * Fraction(invoice.billing_account.tax_percent) / 100)
+    tax = pricing.half_up(Fraction(net) * Fraction(invoice.billing_account.tax_percent) / 100, step(invoice.currency))
     for name, expected, actual in (
         ("subtotal", subtotal, fetched.found["subtotal"]),
         ("tax", tax, invoice.tax),

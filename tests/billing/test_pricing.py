@@ -144,6 +144,24 @@ def test_half_goes_away_from_zero(value: str) -> None:
     assert pricing.half_up(Fraction(value)) == expected
 
 
+@given(components, quantities, st.integers(0, 10**9), percents, shares)
+def test_where_amounts_end_in_nought_each_line_is_rounded_to_tens_once(
+    component: pricing.Metered, quantity: int, minimum: int, percent: Decimal, share: Fraction
+) -> None:
+    lines = pricing.rate(
+        [component, Flat("Support", 1234)], {"predictions": quantity}, minimum=minimum, discount_percent=percent,
+        share=share, step=10,
+    )  # fmt: skip
+
+    assert all(line.amount % 10 == 0 for line in lines)
+    assert all(abs(line.amount - line.exact * (100 - percent) / 100) <= 5 for line in lines if line.kind != "true_up")
+
+
+@pytest.mark.parametrize(("value", "expected"), [("4.99", 0), ("5", 10), ("15", 20), ("-5", -10), ("14.999", 10)])
+def test_half_of_ten_goes_away_from_zero(value: str, expected: int) -> None:
+    assert pricing.half_up(Fraction(value), 10) == expected
+
+
 @pytest.mark.parametrize(
     "wrong",
     [

@@ -7,7 +7,7 @@ from typing import Any
 from billing.sandbox.api import call
 from billing.sandbox.core import Sandbox
 from billing.sandbox.errors import refused
-from billing.sandbox.periods import round_half_up
+from billing.sandbox.periods import round_half_up, step_of
 from billing.sandbox.render import page
 from billing.sandbox.state import Obj
 
@@ -60,6 +60,13 @@ def check_amount(amount: int, param: str = "amount", least: int = 1) -> int:
         raise refused(f"Invalid {param}: must be at least {least}", "parameter_invalid_integer", param)
     if amount > MAX_AMOUNT:
         raise refused("Amount must be no more than 99999999999", "amount_too_large", param)
+    return amount
+
+
+def check_step(amount: int, currency: str) -> int:
+    """A charge or a refund in a currency with three decimals ends in nought."""
+    if amount % step_of(currency):
+        raise refused(f"Amounts in {currency} must be evenly divisible by 10.", "parameter_invalid_integer", "amount")
     return amount
 
 

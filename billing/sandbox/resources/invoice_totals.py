@@ -3,7 +3,7 @@
 from decimal import Decimal
 
 from billing.sandbox.core import Sandbox
-from billing.sandbox.periods import allocate, round_half_up
+from billing.sandbox.periods import allocate, round_half_up, step_of
 from billing.sandbox.resources.discounts import coupon_of
 from billing.sandbox.state import Obj
 
@@ -17,7 +17,8 @@ def recalculate(sandbox: Sandbox, invoice: Obj) -> Obj:
         line |= {"discount_amounts": [], "taxes": [], "subtotal": line["amount"]}
     invoice["subtotal"] = sum(line["amount"] for line in lines)
     invoice["total_discount_amounts"] = [
-        {"amount": _discount(sandbox, lines, ident), "discount": ident} for ident in invoice["discounts"]
+        {"amount": _discount(sandbox, lines, ident, step_of(invoice["currency"])), "discount": ident}
+        for ident in invoice["discounts"]
     ]
     off = sum(entry["amount"] for entry in invoice["total_discount_amounts"])
     invoice["total_taxes"] = _taxes(sandbox, invoice, lines)
@@ -51,7 +52,7 @@ def _left(line: Obj) -> int:
     return line["amount"] - sum(entry["amount"] for entry in line["discount_amounts"])
 
 
-def _discount(sandbox: Sandbox, lines: list[Obj], discount_id: str) -> int:
+def _discount(sandbox: Sandbox, lines: list[Obj], discount_id: str, step: int) -> int:
     """Spread one discount over the lines it may touch; returns its whole amount, at most what is there."""
     coupon = coupon_of(sandbox, discount_id)
     touched = [line for line in lines if line["discountable"] and _left(line) > 0]
@@ -59,7 +60,7 @@ def _discount(sandbox: Sandbox, lines: list[Obj], discount_id: str) -> int:
     if coupon is None or base <= 0:
         return 0
     if coupon["percent_off"] is not None:
-        amount = round_half_up(Decimal(base) * Decimal(str(coupon["percent_off"])) / 100)
+        amount = round_half_up(Decimal(base) * Decimal(str(coupon["percent_off"])) / 100, step)
     else:
         amount = min(base, coupon["amount_off"])
     for line, share in zip(touched, allocate(amount, [_left(line) for line in touched]), strict=True):
@@ -80,7 +81,7 @@ def _taxes(sandbox: Sandbox, invoice: Obj, lines: list[Obj]) -> list[Obj]:
     for rate_id, taxed in by_rate.items():
         rate = sandbox.find("tax_rate", rate_id, "tax_rates")
         base = sum(_left(line) for line in taxed)
-        amount = round_half_up(Decimal(base) * Decimal(str(rate["percentage"])) / 100)
+        amount = round_half_up(Decimal(base) * Decimal(str(rate["percentage"])) / 100, step_of(invoice["currency"]))
         weights = [abs(_left(line)) for line in taxed]
         # Signed bases (prorations) are shared by size; the sum is what counts and it is exact.
         shares = allocate(abs(amount), weights) if any(weights) else [0] * len(taxed)

@@ -5,6 +5,7 @@ from billing.sandbox.core import Sandbox
 from billing.sandbox.errors import StripeError
 from billing.sandbox.ids import token
 from billing.sandbox.render import public
+from billing.sandbox.resources.common import check_step
 from billing.sandbox.resources.disputes import open_dispute
 from billing.sandbox.resources.money import book
 from billing.sandbox.state import Obj
@@ -12,6 +13,7 @@ from billing.sandbox.state import Obj
 
 def intent_new(sandbox: Sandbox, amount: int, currency: str, customer_id: str | None, now: int) -> Obj:
     """A stored payment intent that nobody has confirmed yet."""
+    check_step(amount, currency)
     intent = sandbox.new("payment_intent", created=now, amount=amount, currency=currency, customer=customer_id)
     intent["client_secret"] = f"{intent['id']}_secret_{token(24)}"
     sandbox.save(intent)

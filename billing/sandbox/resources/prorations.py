@@ -1,7 +1,7 @@
 """Prorations: credit for the unused rest of a period, charge for the rest of it at the new price, by the second."""
 
 from billing.sandbox.core import Sandbox
-from billing.sandbox.periods import boundary_before, prorate
+from billing.sandbox.periods import boundary_before, prorate, step_of
 from billing.sandbox.resources import invoice_items
 from billing.sandbox.resources.catalogue import price_amount
 from billing.sandbox.resources.subscription_items import period_of
@@ -38,7 +38,8 @@ def shares(sandbox: Sandbox, subscription: Obj, before: list[Obj], after: list[O
     made = []
     for sign, items, words in ((-1, before, "Unused time on"), (1, after, "Remaining time on")):
         for item in items:
-            amount = sign * prorate(price_amount(item["price"], item["quantity"]), now, end, begin, end)
+            whole, step = price_amount(item["price"], item["quantity"]), step_of(subscription["currency"])
+            amount = sign * prorate(whole, now, end, begin, end, step)
             text = f"{words} {product_name(sandbox, item['price'])} after {date_text(now)}"
             made.append(
                 invoice_items.proration_item(

@@ -4,7 +4,7 @@ from billing.sandbox.api import call
 from billing.sandbox.core import Sandbox
 from billing.sandbox.errors import refused, required
 from billing.sandbox.render import page, public
-from billing.sandbox.resources.common import check_amount, merge_metadata, rows_filtered
+from billing.sandbox.resources.common import check_amount, check_step, merge_metadata, rows_filtered
 from billing.sandbox.resources.money import book
 from billing.sandbox.state import Obj
 
@@ -35,7 +35,7 @@ def refund_charge(sandbox: Sandbox, charge: Obj, amount: int | None, params: Obj
     left = charge["amount_captured"] - charge["amount_refunded"]
     if left == 0:
         raise refused(f"Charge {charge['id']} has already been refunded.", "charge_already_refunded")
-    amount = check_amount(left if amount is None else amount)
+    amount = check_step(check_amount(left if amount is None else amount), charge["currency"])
     if amount > left:
         raise refused(f"Refund amount ({amount}) is greater than unrefunded amount on charge ({left})", param="amount")
     now = sandbox.now_of(charge)

@@ -3,7 +3,7 @@
 from datetime import UTC, datetime
 
 from billing.sandbox.core import Sandbox
-from billing.sandbox.periods import prorate
+from billing.sandbox.periods import prorate, step_of
 from billing.sandbox.resources import invoice_state
 from billing.sandbox.resources.catalogue import price_amount
 from billing.sandbox.state import Obj
@@ -23,7 +23,7 @@ def period_lines(
         price = item["price"]
         amount = 0 if trial else price_amount(price, item["quantity"])
         if of_period is not None:
-            amount = prorate(amount, period[0], period[1], *of_period)
+            amount = prorate(amount, period[0], period[1], *of_period, step_of(price["currency"]))
         invoice_state.line_add(
             sandbox,
             invoice,

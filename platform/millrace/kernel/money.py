@@ -28,6 +28,12 @@ def exponent(currency: str) -> int:
         raise UnknownCurrency(f"{currency!r} is not a known currency.", field="currency") from error
 
 
+def step(currency: str) -> int:
+    """What an amount that is charged is a multiple of, in minor units: 10 in currencies with three decimals, whose last
+    digit the payment service and its partners take as nought only."""
+    return 10 if exponent(currency) == 3 else 1
+
+
 @dataclass(frozen=True, order=False, slots=True)
 class Money:
     """An amount in minor units (fen, cents, yen) of one currency; mixing currencies is an error."""
