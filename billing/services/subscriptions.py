@@ -12,7 +12,7 @@ from typing import Any
 from uuid import UUID
 
 from billing import pricing
-from billing.errors import CurrencyMismatch, NotSubscribed, PlanUnknown
+from billing.errors import BilledByReseller, CurrencyMismatch, NotSubscribed, PlanUnknown
 from billing.models import PriceVersion, Subscription
 from billing.selectors.plans import live_subscription
 from billing.stripe import changes
@@ -74,6 +74,8 @@ def _live(tenant_id: UUID) -> Subscription:
     subscription = live_subscription(tenant_id)
     if subscription is None:
         raise NotSubscribed("Subscribe first: POST /v1/checkout-sessions.")
+    if subscription.billing_account.owner_tenant_id != tenant_id:
+        raise BilledByReseller("Ask your reseller: it pays for this tenant and manages its plan.")
     return subscription
 
 

@@ -277,6 +277,17 @@ def test_a_subscription_that_is_not_there_cannot_be_changed(shop: SimpleNamespac
         assert shop.api.patch("/v1/subscription", body).status_code == 422
 
 
+def test_what_a_reseller_pays_for_its_customer_cannot_change(database: None) -> None:
+    reseller, customer = make_tenant("Reseller", kind="partner"), make_tenant("Customer")
+    make_billing(customer, reseller_tenant_id=reseller.pk)
+    make_subscription(customer, "starter")
+    door = api_client(customer, scopes=["admin"])
+
+    for body in ({"plan": "pro"}, {"plan": "pro", "preview": True}, {"cancel_at_period_end": True}):
+        answer = door.patch("/v1/subscription", body)
+        assert (answer.status_code, answer.json()["code"]) == (409, "billed_by_reseller")
+
+
 def test_developers_count_and_do_not_buy(shop: SimpleNamespace) -> None:
     developer = api_client(shop.tenant, scopes=["usage"])
 
