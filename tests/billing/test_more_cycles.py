@@ -286,6 +286,22 @@ def test_a_line_that_stripe_refuses_is_named_by_reconcile(world: World, tenant: 
     assert any("is held: Stripe refuses a line" in line for line in differences())
 
 
+def test_m8_a_trial_is_given_once(world: World, tenant: Tenant) -> None:
+    with platform_scope(reason="test"):
+        plan = plan_create(code="tried", name="Tried", actor=SYSTEM)
+        price_version_publish(plan=plan, currency="CNY", actor=SYSTEM, recurring_amount=100, trial_days=14)
+    world.account(tenant)
+    first = world.subscribe(tenant, "tried")
+    client().v1.subscriptions.cancel(first.stripe_id)
+    world.deliver()
+    world.advance(START + timedelta(days=1))
+
+    second = world.subscribe(tenant, "tried")
+
+    assert (first.status, second.status) == ("trialing", "active")
+    assert [invoice.total for invoice in world.invoices(tenant)] == [0, 100]
+
+
 def test_of_two_checkouts_side_by_side_only_the_later_can_be_paid(world: World, tenant: Tenant) -> None:
     account = world.account(tenant)
     with platform_scope(reason="test"):
