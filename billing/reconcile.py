@@ -13,7 +13,7 @@ def r2() -> Check:
         for line, invoice, meter, said, real in _rows(_LINES_WITHOUT_THEIR_EVENTS)
     ]
     differences += [
-        f"usage event {event} ({meter}) stands on line {line} of another tenant, meter or time"
+        f"usage event {event} ({meter}) stands on line {line} of another tenant, meter or time, or of no invoice"
         for event, meter, line in _rows(_EVENTS_ON_THE_WRONG_LINE)
     ]
     differences += [
@@ -29,7 +29,8 @@ def r2() -> Check:
 
 @check("R3")
 def r3() -> Check:
-    """Lines − discounts + tax = total, for every invoice that has left the draft, and what is paid is posted."""
+    """Lines − discounts + tax = total, for every invoice that has left the draft, and what is paid is posted; all that
+    Stripe told us was taken in."""
     differences = [
         f"invoice {invoice}: lines {lines} − discounts {discounts} + tax {tax} is not the total {total}"
         for invoice, lines, discounts, tax, total in _rows(_INVOICES_THAT_DO_NOT_ADD_UP)
@@ -39,6 +40,9 @@ def r3() -> Check:
         f"invoice {invoice}: {paid} paid, {posted} posted" for invoice, paid, posted in _rows(_PAID_AND_POSTED)
     ]
     differences += [f"invoice {invoice} is paid and not posted" for (invoice,) in _rows(_PAID_NOT_SETTLED)]
+    differences += [
+        f"Stripe's event {event} ({kind}) was given up: {error[:200]}" for event, kind, error in _rows(_GIVEN_UP)
+    ]
     differences += [
         f"{kind} {ident}: {amount} went back, {posted} is on its lines"
         for kind, ident, amount, posted in _rows(_REVERSALS)
@@ -64,7 +68,9 @@ _LINES_WITHOUT_THEIR_EVENTS = """
 """
 _EVENTS_ON_THE_WRONG_LINE = """
     SELECT u.id, u.meter, l.id FROM billing_usageevent u JOIN billing_invoiceline l ON l.id = u.invoice_line_id
+    JOIN billing_invoice i ON i.id = l.invoice_id
     WHERE l.tenant_id <> u.tenant_id OR l.meter <> u.meter OR u.occurred_at >= l.period_end OR l.kind <> 'usage'
+       OR i.status = 'deleted'
 """
 # An event of a subscription's time, recorded well before an invoice of that time was rated, and still on no line.
 _EVENTS_PASSED_OVER = """
@@ -96,6 +102,7 @@ _INVOICES_THAT_DO_NOT_ADD_UP = """
 """
 _HELD = "SELECT stripe_id, hold_reason FROM billing_invoice WHERE status = 'draft' AND hold_reason <> ''"
 _PAID_NOT_SETTLED = "SELECT stripe_id FROM billing_invoice WHERE status = 'paid' AND settled_at IS NULL"
+_GIVEN_UP = "SELECT stripe_id, type, last_error FROM billing_stripeevent WHERE state = 'failed'"
 _PAID_AND_POSTED = """
     SELECT i.stripe_id, i.total, -coalesce(sum(e.amount), 0)
     FROM billing_invoice i

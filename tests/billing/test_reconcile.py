@@ -10,7 +10,7 @@ from django.db import connections
 
 from accounts.models import Tenant
 from billing import reconcile
-from billing.models import InvoiceLine, UsageEvent
+from billing.models import Invoice, InvoiceLine, UsageEvent
 from millrace.kernel.tenancy import platform_scope
 from tests.billing.stripe_world import World
 from tests.billing.test_flow import RENEWAL, START, use
@@ -67,6 +67,17 @@ def test_an_altered_line_and_an_event_passed_over_are_named(real_db: None, books
     assert "is not the total" in text
     assert "its events are 0" in text
     assert "was there when its period was billed, and is on no invoice" in text
+
+
+def test_usage_on_an_invoice_that_was_thrown_away_is_named(books: Tenant) -> None:
+    with platform_scope(reason="test"):
+        line = InvoiceLine.objects.get(meter="gpu_ms")
+        Invoice.objects.filter(pk=line.invoice_id).update(status="deleted")
+
+    code, found = report("R2")
+
+    assert code == 1
+    assert "or of no invoice" in json.dumps(found)
 
 
 def test_the_table_is_for_people(books: Tenant) -> None:

@@ -177,6 +177,7 @@ def test_a_given_up_event_can_be_asked_for_again(world: World, monkeypatch: pyte
     world.process()
     event = StripeEvent.objects.get()
     assert event.state == "failed"
+    assert _differences() == [f"Stripe's event {event.stripe_id} ({event.type}) was given up: RuntimeError: down"]
 
     monkeypatch.undo()
     with clock.frozen(world.now):
