@@ -32,8 +32,7 @@ def invoice_create(sandbox: Sandbox, params: Obj) -> Obj:
     _apply(sandbox, invoice, params)
     if "days_until_due" in params:
         invoice["due_date"] = invoice["created"] + params["days_until_due"] * 86_400
-    wanted = params.get("pending_invoice_item_behavior", "include" if subscription else "exclude")
-    if wanted == "include":
+    if params.get("pending_invoice_items_behavior") == "include":
         invoice_items.attach_pending(sandbox, invoice, subscription["id"] if subscription else None)
     invoice_state.save(sandbox, invoice)
     if subscription is not None:

@@ -138,6 +138,23 @@ def test_transfer_out_of_a_charge_is_capped_by_it(api: Any) -> None:
         api.transfers.create(given | {"amount": 101})
 
 
+@pytest.mark.parametrize(("behaviour", "total"), [("include", 500), ("exclude", 0), (None, 0)])
+def test_a_new_invoice_takes_what_waits_only_when_told_to(api: Any, behaviour: str | None, total: int) -> None:
+    customer = make_customer(api)
+    api.invoice_items.create({"customer": customer.id, "amount": 500, "currency": "cny"})
+    told = {"pending_invoice_items_behavior": behaviour} if behaviour else {}
+
+    assert api.invoices.create({"customer": customer.id, "currency": "cny"} | told).total == total
+
+
+@pytest.mark.parametrize(("currency", "amount"), [("kwd", 1_234), ("bhd", 5)])
+def test_three_decimals_are_charged_and_refunded_in_tens(api: Any, currency: str, amount: int) -> None:
+    with pytest.raises(stripe.InvalidRequestError, match="divisible by 10"):
+        api.payment_intents.create({"amount": amount, "currency": currency})
+
+    assert api.payment_intents.create({"amount": amount * 10, "currency": currency}).amount == amount * 10
+
+
 def test_discount_then_tax_on_an_invoice(api: Any) -> None:
     customer = make_customer(api)
     coupon = api.coupons.create({"percent_off": 25, "duration": "once"})
