@@ -10,6 +10,7 @@ from billing.api.serializers import CheckoutAnswerSerializer, CheckoutSerializer
 from billing.models import Invoice
 from billing.selectors import plans_for_sale, usage_by
 from billing.services.checkout import checkout_session_create
+from billing.stripe.catalogue import fee_of
 from channels_partners import selectors
 from channels_partners.api import serializers as shapes
 from channels_partners.models import Partner
@@ -20,7 +21,7 @@ from millrace.api.fields import MoneyField, Serializer, TypeIdField
 from millrace.api.schema import paged
 from millrace.api.views import ApiView
 from millrace.kernel import ids
-from millrace.kernel.money import Money, round_minor
+from millrace.kernel.money import Money
 from millrace.kernel.tenancy import platform_scope, tenant_scope
 
 
@@ -241,9 +242,7 @@ class Prices(ResellerView):
                 "name": price.plan.name,
                 "interval": price.interval,
                 "list_price": Money(price.recurring_amount, price.currency),
-                "wholesale_price": Money(
-                    round_minor(price.recurring_amount * (100 - reseller.discount_percent) / 100), price.currency
-                ),
+                "wholesale_price": Money(fee_of(price, reseller.discount_percent), price.currency),
                 "discount_percent": reseller.discount_percent,
             }
             for price in plans_for_sale(resellers.reseller_currency(partner=reseller))
