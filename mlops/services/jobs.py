@@ -24,6 +24,9 @@ from mlops.services.events import events_append
 from mlops.services.transitions import job_become
 from mlops.states import RESUMABLE
 
+# What a plan must open for a job of the kind; measuring one's own model is open to all.
+_FEATURES = {str(JobKind.TRAIN): "train", str(JobKind.BATCH_PREDICT): "batch_predict"}
+
 
 @dataclass(frozen=True)
 class JobRequest:
@@ -94,6 +97,7 @@ def job_check(*, tenant_id: UUID, request: JobRequest) -> CheckedRequest:
 
 def job_submit(*, tenant_id: UUID, request: JobRequest, actor: Actor) -> Job:
     """Queue a job. In one transaction: checked, priced, its worst case held, its row written; then the doorbell rings.
+    The plan says whether such jobs are open to the tenant.
 
     Raises what `job_check` raises, and billing's refusals (402). Then nothing was written.
     """
@@ -120,6 +124,7 @@ def job_submit(*, tenant_id: UUID, request: JobRequest, actor: Actor) -> Job:
             priority=request.priority,
         )
         _reserve(job, price.limit_ms)
+        check(tenant_id=tenant_id, feature=_FEATURES.get(request.kind, ""))
         events_append(job, [("state", {"state": str(JobState.VALIDATING), "before": "", "code": "", "reason": ""})])
         job_become(job, JobState.QUEUED)
         record(actor=actor, action="job.submit", target=job, tenant_id=tenant_id,

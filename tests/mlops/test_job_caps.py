@@ -6,8 +6,8 @@ import pytest
 
 from accounts.models import Tenant
 from billing import selectors as prices
-from billing.errors import CurrencyMismatch, QuotaExceeded
-from billing.models import Reservation
+from billing.errors import CurrencyMismatch, FeatureNotInPlan, QuotaExceeded
+from billing.models import Plan, Reservation
 from millrace.kernel import outbox
 from millrace.kernel.money import Money
 from millrace.kernel.tenancy import no_scope, tenant_scope
@@ -84,6 +84,11 @@ def test_a_plan_without_fee_labels_no_more_than_its_quota(tenant: Tenant) -> Non
         cast.submit(tenant, version.dataset_version, **labelling(version))
 
     assert refused.value.extra["meter"] == "prediction_items"
+    Plan.objects.update(quotas={"cpu_ms": 10**9, "prediction_items": 10**9})
+    with pytest.raises(FeatureNotInPlan, match="batch_predict"):
+        cast.submit(tenant, version.dataset_version, **labelling(version))
+    with tenant_scope(tenant.pk):
+        assert Job.objects.count() == 1
 
 
 def test_a_new_cap_beyond_measure_is_bounded_like_the_first(tenant: Tenant) -> None:

@@ -1,11 +1,8 @@
 """Jobs without a process: submitted, claimed, fenced, settled, reaped."""
 
-import threading
-import time
 from typing import Any
 
 import pytest
-from django.db import connections
 from django.db.utils import IntegrityError, ProgrammingError
 
 from accounts.models import Tenant
@@ -13,13 +10,13 @@ from billing.models import Reservation, UsageEvent
 from millrace.kernel.errors import Invalid
 from millrace.kernel.tenancy import platform_scope, tenant_scope
 from mlops.errors import JobStateRefused, LeaseLost, RecipeRefused
-from mlops.models import Checkpoint, Disposition, Job, JobEvent, JobState, ModelVersion, Segment, TenantShare
+from mlops.models import Checkpoint, Disposition, Job, JobEvent, JobState, ModelVersion, Segment
 from mlops.services.jobs import job_cancel, job_resume
 from mlops.services.leases import job_heartbeat
 from mlops.services.outcomes import Artifact, Ending, job_finish
 from mlops.services.reaper import jobs_reap
 from mlops.services.segments import job_checkpoint_record, job_segment_open, job_segment_record
-from tests.factories import SYSTEM, make_tenant
+from tests.factories import SYSTEM
 from tests.mlops import cast
 
 
@@ -304,58 +301,3 @@ def test_settled_segments_and_overlaps_are_refused_by_the_database(tenant: Tenan
                 tenant_id=tenant.pk, kind="job", session=on, session_lane=on.lane, device=on.device, job=held,
                 epoch=9, sequence=0, start_ms=start - 100, end_ms=start - 50, meter="cpu_ms",
             )  # fmt: skip
-
-
-def test_device_time_is_shared_by_weight(tenant: Tenant) -> None:
-    other = make_tenant("Other")
-    version, other_version = cast.digits(cast.ready(tenant)), cast.digits(cast.ready(other))
-    with tenant_scope(other.pk):
-        TenantShare.objects.create(tenant=other, weight=3)
-    for _ in range(12):
-        cast.submit(tenant, version)
-        cast.submit(other, other_version)
-    on = cast.session()
-    at = cast.now_ms()
-    order = []
-    for turn in range(12):
-        held = cast.claim(on)
-        assert held is not None
-        order.append(held.tenant_id)
-        with tenant_scope(held.tenant_id):
-            job_segment_open(job_id=held.pk, epoch=1, sequence=0, start_ms=at + turn * 100)
-            job_segment_record(job_id=held.pk, epoch=1, sequence=0, end_ms=at + turn * 100 + 100)
-            job_finish(job_id=held.pk, epoch=1, ending=trained())
-
-    assert order.count(other.pk) == 9
-    assert order.count(tenant.pk) == 3
-
-
-def test_eight_threads_claim_every_job_once(real_db: None, tenant: Tenant) -> None:
-    version = cast.digits(cast.ready(tenant))
-    jobs = {cast.submit(tenant, version).pk for _ in range(40)}
-    claimed: list[Any] = []
-    sessions = [cast.session() for _ in range(8)]
-    start = threading.Barrier(8)
-
-    def work(number: int) -> None:
-        try:
-            start.wait()
-            empty = 0
-            while empty < 3:
-                job = cast.claim(sessions[number])
-                if job is None:
-                    empty += 1
-                    time.sleep(0.01)
-                else:
-                    claimed.append(job.pk)
-        finally:
-            connections.close_all()
-
-    threads = [threading.Thread(target=work, args=(number,)) for number in range(8)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-
-    assert len(claimed) == 40
-    assert set(claimed) == jobs
