@@ -71,7 +71,7 @@ if [ "$(uname -s)" = Linux ] && [ ! -e /proc/driver/nvidia/version ]; then
 fi
 # torch by itself and first: of the builds on offer pip then takes the one that this machine's configuration prefers.
 install "2/3 torch (the largest; some minutes on a slow line)" "torch==2.13.0"
-install "3/3 Millrace with its worker, embedded services and development tools" -e ".[worker,embedded,dev]"
+install "3/3 Millrace with its worker, embedded services and development tools" -e ".[worker,data,embedded,dev]"
 rm -f "$venv"/.millrace-*
 touch "$stamp"
 say "done in $((SECONDS - began)) s"

@@ -77,7 +77,7 @@ def test_torch_is_installed_first_and_alone(checkout: Path):
     installs = _calls(checkout, "python -m pip install")
     assert len(installs) == 2
     assert installs[0].endswith("-c constraints.txt torch==2.13.0")
-    assert installs[1].endswith("-c constraints.txt -e .[worker,embedded,dev]")
+    assert installs[1].endswith("-c constraints.txt -e .[worker,data,embedded,dev]")
     assert "1/3" in done.stdout
     assert "done in" in done.stdout
 
