@@ -29,6 +29,8 @@ def job_memory_bytes() -> int:
 
 # How often a worker looks for work though nobody rang.
 POLL_SECONDS = 1.0
+# So many are kept of a job that goes on: the one it goes on from, and some in case that one is damaged.
+KEPT_CHECKPOINTS = 3
 # A job is started this often at most when the platform keeps losing it; a worker's orderly stop does not count.
 MAX_ATTEMPTS = 3
 RETRY_SECONDS = 2

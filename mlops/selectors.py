@@ -9,7 +9,7 @@ from django.db.models import QuerySet
 from millrace.kernel import ids
 from millrace.kernel.errors import NotFound
 from millrace.kernel.models import TenantModel
-from mlops.models import Dataset, DatasetVersion, Job, JobEvent, Model, ModelVersion, Prediction, Segment
+from mlops.models import Checkpoint, Dataset, DatasetVersion, Job, JobEvent, Model, ModelVersion, Prediction, Segment
 
 Row = TypeVar("Row", bound=DjangoModel)
 
@@ -62,6 +62,12 @@ def job_segments(tenant_id: UUID, job_id: UUID) -> QuerySet[Segment]:
     """The stretches of devices that a job held, in order."""
     found = Segment.objects.filter(tenant_id=tenant_id, job_id=job_id).select_related("device")
     return found.order_by("epoch", "sequence")
+
+
+def checkpoints(tenant_id: UUID, job_id: UUID) -> QuerySet[Checkpoint]:
+    """What a job can go on from, the latest first."""
+    found = Checkpoint.objects.filter(tenant_id=tenant_id, job_id=job_id, expired_at=None)
+    return found.order_by("-epoch", "-step")
 
 
 def models(tenant_id: UUID) -> QuerySet[Model]:

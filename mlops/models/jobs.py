@@ -117,7 +117,7 @@ class Checkpoint(TenantModel):
     size = models.BigIntegerField()
     # The device time that is settled up to here.
     billed_ms = models.BigIntegerField()
-    # Its job ended long ago: no run goes on from here. Later, that its file is no longer kept on its account.
+    # Its job ended long ago, or later ones are kept: no run goes on from here. Later, that its file is let go, too.
     expired_at = models.DateTimeField(null=True)
     freed_at = models.DateTimeField(null=True)
 

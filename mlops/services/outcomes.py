@@ -15,7 +15,7 @@ from mlops.models import Job, JobKind, JobState
 from mlops.services.costs import ITEMS_METER
 from mlops.services.leases import job_held, retry_delay
 from mlops.services.registry import version_create
-from mlops.services.segments import segments_settle_pending
+from mlops.services.segments import job_checkpoint_drop, segments_settle_pending
 from mlops.services.transitions import job_become
 from mlops.states import AT_REST
 
@@ -52,7 +52,8 @@ def job_finish(*, job_id: UUID, epoch: int, ending: Ending) -> Job:
 
     Succeeded: a training's weights become a model version. Canceled as asked, whatever else ended the run after that.
     Handed back: queued again, and the attempt does not count. Stopped by its limit: paused where a spend cap set that,
-    else failed. The platform's fault: queued again, aborted after policy.MAX_ATTEMPTS. Anything else failed.
+    else failed. Its checkpoint damaged or of an older recipe: queued again, to go on from the one before. The platform's
+    fault: queued again, aborted after policy.MAX_ATTEMPTS. Anything else failed.
     """
     with transaction.atomic():
         job = job_held(job_id, epoch)
@@ -66,6 +67,9 @@ def job_finish(*, job_id: UUID, epoch: int, ending: Ending) -> Job:
             job_become(job, JobState.CANCELED, code="canceled", reason=ending.message)
         elif ending.code == "time_limit" and job.spend_cap is not None:
             job_become(job, JobState.PAUSED, code="spend_cap", reason="the spend cap is used up")
+        elif ending.code == "checkpoint_invalid" and job_checkpoint_drop(job):
+            # Not an attempt: there are only so many to drop, and then it begins again.
+            job_become(job, JobState.QUEUED, code=ending.code, reason=ending.message, attempts=max(0, job.attempts - 1))
         elif ending.code in policy.RETRIED:
             job_retry(job, code=ending.code, reason=ending.message)
         else:

@@ -1,4 +1,4 @@
-"""Checkpoints of jobs that ended long ago: their files are deleted, their rows stay and say so.
+"""Checkpoints that no run goes on from, and of jobs that ended long ago: their files are deleted, their rows stay and say so.
 
 In two steps, so that a kill anywhere leaves nothing half done: first the row says that no run goes on from it, then its
 file is deleted and the row says that too. A run between the two finishes what the one before it began.

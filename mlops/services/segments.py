@@ -11,6 +11,7 @@ from django.db.models import F
 
 from billing.services.usage import usage_record
 from millrace.kernel import clock
+from mlops import policy, selectors
 from mlops.errors import LeaseLost
 from mlops.models import Checkpoint, Disposition, Job, Segment, SegmentKind
 from mlops.services.devices import session_seen
@@ -58,7 +59,7 @@ def job_checkpoint_record(
 ) -> Checkpoint:
     """The holder closes a segment with a checkpoint behind it: it is billed, and the job can go on from here.
 
-    Safe to repeat. Raises LeaseLost; then neither was written.
+    Of the ones before, the last few are kept. Safe to repeat. Raises LeaseLost; then neither was written.
     """
     with transaction.atomic():
         job = job_held(job_id, epoch)
@@ -67,7 +68,7 @@ def job_checkpoint_record(
         segment_settle(job, segment, billable=True)
         if known is not None:
             return known
-        return Checkpoint.objects.create(
+        made = Checkpoint.objects.create(
             tenant_id=job.tenant_id,
             job=job,
             epoch=epoch,
@@ -76,6 +77,17 @@ def job_checkpoint_record(
             size=size,
             billed_ms=job.billed_ms,
         )
+        older = selectors.checkpoints(job.tenant_id, job.pk).values_list("pk", flat=True)[policy.KEPT_CHECKPOINTS :]
+        Checkpoint.objects.filter(pk__in=list(older)).update(expired_at=clock.now())
+    return made
+
+
+def job_checkpoint_drop(job: Job) -> bool:
+    """The checkpoint that a locked job would go on from is of no use: it goes on from the one before. False: none was left."""
+    last = selectors.checkpoints(job.tenant_id, job.pk).first()
+    if last is None:
+        return False
+    return bool(Checkpoint.objects.filter(pk=last.pk).update(expired_at=clock.now()))
 
 
 def segment_settle(job: Job, segment: Segment, *, billable: bool) -> None:

@@ -16,9 +16,9 @@ from django.db import InterfaceError, OperationalError, connection, transaction
 
 from millrace.kernel import storage
 from millrace.kernel.tenancy import tenant_scope
-from mlops import policy
+from mlops import policy, selectors
 from mlops.errors import LeaseLost
-from mlops.models import Checkpoint, Job, JobKind
+from mlops.models import Job, JobKind
 from mlops.runtime.spec import Beat, Event, JobSpec, Kind, Outcome, ProcessLimits
 from mlops.runtime.supervisor import SOURCE_ROOT, run_child
 from mlops.services.events import events_append
@@ -93,7 +93,7 @@ class JobRun:
         )
 
     def _last_checkpoint(self) -> str | None:
-        last = Checkpoint.objects.filter(job=self.job, expired_at=None).order_by("-epoch", "-step").first()
+        last = selectors.checkpoints(self.job.tenant_id, self.job.pk).first()
         return str(storage.local_path(last.storage_key)) if last else None
 
     def _limits(self) -> ProcessLimits:

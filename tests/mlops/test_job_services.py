@@ -9,6 +9,7 @@ from accounts.models import Tenant
 from billing.models import Reservation, UsageEvent
 from millrace.kernel.errors import Invalid
 from millrace.kernel.tenancy import platform_scope, tenant_scope
+from mlops import selectors
 from mlops.errors import JobStateRefused, LeaseLost, RecipeRefused
 from mlops.models import Checkpoint, Disposition, Job, JobEvent, JobState, ModelVersion, Segment
 from mlops.services.jobs import job_cancel, job_resume
@@ -51,6 +52,18 @@ def run_until_checkpoint(job: Job, *, ms: int = 500) -> int:
         )
         job_segment_open(job_id=job.pk, epoch=job.epoch, sequence=1, start_ms=start + ms)
     return start + ms
+
+
+def run_through_checkpoints(job: Job, count: int) -> None:
+    """The holder's checkpoints at the steps 1 to `count`."""
+    start = cast.now_ms()
+    common = {"job_id": job.pk, "epoch": job.epoch}
+    with tenant_scope(job.tenant_id):
+        for step in range(1, count + 1):
+            job_segment_open(**common, sequence=step - 1, start_ms=start + step)
+            job_checkpoint_record(
+                **common, sequence=step - 1, end_ms=start + step + 1, step=step, storage_key=f"sha256/{step}", size=1
+            )
 
 
 def trained(**changes: Any) -> Ending:
@@ -181,6 +194,39 @@ def test_j8_a_job_that_loses_every_worker_is_aborted_not_looped(tenant: Tenant) 
     assert cast.claim(cast.session()) is None
     with tenant_scope(tenant.pk):
         assert Reservation.objects.get().released_at is not None
+
+
+def test_of_a_long_run_the_last_checkpoints_are_kept(tenant: Tenant) -> None:
+    cast.submit(tenant)
+    held = cast.claim(cast.session())
+    assert held is not None
+    run_through_checkpoints(held, 5)
+
+    with tenant_scope(tenant.pk):
+        kept = Checkpoint.objects.filter(expired_at=None).order_by("step")
+        assert list(kept.values_list("step", flat=True)) == [3, 4, 5]
+
+
+def test_a_job_whose_checkpoint_is_damaged_goes_on_from_the_one_before(tenant: Tenant) -> None:
+    job = cast.submit(tenant)
+    damaged = Ending(False, "checkpoint_invalid", "the file is damaged")
+    held = cast.claim(cast.session())
+    assert held is not None
+    run_through_checkpoints(held, 2)
+    expire(job)
+    jobs_reap()
+    told = []
+    for _ in range(3):
+        with platform_scope(reason="test"):
+            Job.objects.update(not_before=None)
+        held = cast.claim(cast.session())
+        assert held is not None
+        with tenant_scope(tenant.pk):
+            last = selectors.checkpoints(tenant.pk, job.pk).first()
+            ended = job_finish(job_id=job.pk, epoch=held.epoch, ending=damaged)
+        told.append((last.step if last else None, ended.state, ended.attempts))
+
+    assert told == [(2, "queued", 1), (1, "queued", 1), (None, "failed", 2)]
 
 
 def test_j3_out_of_memory_fails_at_once_and_is_not_tried_again(tenant: Tenant) -> None:
