@@ -42,7 +42,7 @@ def test_a_partner_brings_a_customer_who_trains_and_pays(world: World, staff: Us
         }
         wang.post("/accounts/signup/", form)
         (letter,) = mail.outbox
-        wang.get("/" + re.search(r"https?://[^/]+/(\S+)", str(letter.body)).group(1))
+        wang.post("/" + re.search(r"https?://[^/]+/(\S+)", str(letter.body)).group(1))
         outbox.drain()
     tenant = the_tenant()
     assert attributed_to(tenant) == partner.pk
