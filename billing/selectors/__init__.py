@@ -9,6 +9,7 @@ from billing.selectors.spending import (
     open_cost,
     open_quantities,
     quote,
+    quote_on,
     standing,
     unit_price,
 )
@@ -26,6 +27,7 @@ __all__ = [
     "plan_price",
     "plans_for_sale",
     "quote",
+    "quote_on",
     "standing",
     "unit_price",
     "usage_by",

@@ -137,15 +137,23 @@ def unit_price(tenant_id: UUID, meter: str) -> Decimal:
     return pricing.unit_price(component) * (100 - stand.account.discount_percent) / 100
 
 
-def quote(tenant_id: UUID, meter: str, quantity: int) -> Money:
-    """What `quantity` more of `meter` costs on top of what is used and not billed, included quantity counted."""
+def quote(tenant_id: UUID, meter: str, quantity: int, *, counted: int = 0) -> Money:
+    """What `quantity` of `meter` costs on top of what else is used and not billed, included quantity counted.
+
+    `counted` of it is among what is used already: the price of what was done, or is half done.
+    """
     stand = standing(tenant_id)
-    component = pricing.component_for(components_of(stand.price), meter) if stand.price else None
+    return quote_on(stand, open_quantities(stand) if stand.price else {}, meter, quantity, counted=counted)
+
+
+def quote_on(stand: Standing, used: Mapping[str, int], meter: str, quantity: int, *, counted: int = 0) -> Money:
+    """The same on a standing and its open quantities, for many at a time."""
+    components = components_of(stand.price) if stand.price else []
+    component = pricing.component_for(components, meter)
     if component is None:
         return Money(0, stand.currency)
-    used = open_quantities(stand)
-    components = components_of(stand.price) if stand.price else []
-    already = sum(amount for name, amount in used.items() if pricing.component_for(components, name) is component)
+    taken = sum(amount for name, amount in used.items() if pricing.component_for(components, name) is component)
+    already = max(0, taken - counted)
     discount = stand.account.discount_percent
     amount = pricing.marginal(component, already, quantity, discount_percent=discount, step=step(stand.currency))
     return Money(amount, stand.currency)

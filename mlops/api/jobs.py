@@ -1,5 +1,6 @@
 """Doors of the jobs: price, submit, look, stop, resume."""
 
+from functools import partial
 from typing import Any, cast
 from uuid import UUID
 
@@ -10,7 +11,6 @@ from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from billing import selectors as prices
 from millrace.api.fields import MoneyField, Serializer, TypeIdField
 from millrace.api.schema import paged
 from millrace.api.views import ApiView
@@ -20,7 +20,7 @@ from millrace.kernel.money import Money
 from mlops import selectors
 from mlops.api.negotiation import AsItComes
 from mlops.models import Job, JobEvent, JobKind, JobState, Quote
-from mlops.services.costs import quote_make
+from mlops.services.costs import JobCosts, quote_make
 from mlops.services.jobs import JobRequest, job_cancel, job_check, job_resume, job_submit
 
 
@@ -117,8 +117,9 @@ class JobOut(Serializer):
 
     @extend_schema(responses=MoneyField)
     def get_cost(self, job: Job) -> dict:
-        """What the settled device time costs at today's price."""
-        return prices.quote(job.tenant_id, job.meter, job.billed_ms).as_json()
+        """What the settled device time and the predicted items cost at today's price."""
+        costs = self.context.get("costs") or JobCosts(job.tenant_id)
+        return costs.of(job).as_json()
 
     @extend_schema(responses=MoneyField)
     def get_worst_case(self, job: Job) -> dict:
@@ -225,7 +226,8 @@ class JobsView(_JobView):
         state = request.query_params.get("state", "")
         if state and state not in JobState.values:
             raise Invalid(f"Choose from: {', '.join(JobState.values)}.", field="state")
-        return self.page(rows.filter(state=state) if state else rows, JobOut)
+        shown = partial(JobOut, context={"costs": JobCosts(self.caller.tenant_id)})
+        return self.page(rows.filter(state=state) if state else rows, shown)
 
     @extend_schema(request=JobIn, responses={201: JobOut})
     def post(self, request: Request) -> Response:

@@ -20,7 +20,7 @@ from mlops import selectors
 from mlops.models import Disposition, Job, JobState
 from mlops.portal.forms import PARAM, JobForm, recipes
 from mlops.recipes import Recipe, RecipeProblem, load_recipe
-from mlops.services.costs import JobPrice
+from mlops.services.costs import JobCosts, JobPrice
 from mlops.services.jobs import job_cancel, job_check, job_resume, job_submit
 from mlops.states import AT_REST, RESUMABLE
 
@@ -167,14 +167,13 @@ def _live(job: Job) -> dict[str, Any]:
     pending = selectors.job_segments(job.tenant_id, job.pk).filter(disposition=Disposition.PENDING)
     open_ms = sum(segment.duration_ms for segment in pending)
     made = getattr(job, "made", None)
-    cost = prices.quote(job.tenant_id, job.meter, job.billed_ms + open_ms)
     return {
         "job": job,
         "is_live": job.state not in AT_REST,
         "can_resume": job.state in RESUMABLE,
         "open_ms": open_ms,
         "device_ms": job.billed_ms + open_ms,
-        "cost": cost,
+        "cost": JobCosts(job.tenant_id).of(job, open_ms=open_ms),
         "cap": None if job.spend_cap is None else Money(job.spend_cap, job.currency),
         "held": Money(job.reserved, job.currency),
         "percent": round(100 * float(job.progress.get("fraction", 0)), 1),

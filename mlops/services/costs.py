@@ -4,6 +4,7 @@ import math
 import statistics
 from dataclasses import dataclass
 from decimal import ROUND_FLOOR, Decimal
+from functools import cached_property
 from typing import Any
 from uuid import UUID
 
@@ -13,7 +14,7 @@ from millrace.kernel import clock
 from millrace.kernel.money import Money
 from mlops import policy
 from mlops.errors import DeviceUnknown, SpendCapTooLow
-from mlops.models import DatasetVersion, Device, JobKind, ModelVersion, Quote
+from mlops.models import DatasetVersion, Device, Job, JobKind, ModelVersion, Quote
 
 ITEMS_METER = "prediction_items"
 _MEASURED_RUNS = 5
@@ -82,6 +83,26 @@ def job_price(
 def items_price(tenant_id: UUID, kind: str, version: DatasetVersion) -> Money:
     """What a job's success costs beside its device time: each item that it predicts."""
     return prices.quote(tenant_id, ITEMS_METER, version.rows if kind == JobKind.BATCH_PREDICT else 0)
+
+
+class JobCosts:
+    """What a tenant's jobs cost so far, at today's price; its prices and its usage are read once for all of them."""
+
+    def __init__(self, tenant_id: UUID) -> None:
+        self._tenant_id = tenant_id
+
+    @cached_property
+    def _standing(self) -> tuple[prices.Standing, dict[str, int]]:
+        standing = prices.standing(self._tenant_id)
+        return standing, prices.open_quantities(standing)
+
+    def of(self, job: Job, *, open_ms: int = 0) -> Money:
+        """The settled device time, `open_ms` that nothing has settled yet, and the items of a batch that is done."""
+        cost = prices.quote_on(*self._standing, job.meter, job.billed_ms + open_ms, counted=job.billed_ms)
+        if job.kind != JobKind.BATCH_PREDICT or not job.result:
+            return cost
+        items = int(job.result["items"])
+        return cost + prices.quote_on(*self._standing, ITEMS_METER, items, counted=items)
 
 
 def affordable_ms(tenant_id: UUID, meter: str, unit_price: Decimal, cap: Money, *, items: Money) -> int:

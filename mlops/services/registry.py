@@ -20,7 +20,7 @@ def version_create(*, job: Job, result: dict[str, Any], weights: "Artifact", car
     recipe = load_recipe(job.recipe)
     with transaction.atomic():
         model = _locked_model(job)
-        cost = prices.quote(job.tenant_id, job.meter, job.billed_ms)
+        cost = prices.quote(job.tenant_id, job.meter, job.billed_ms, counted=job.billed_ms)
         version = ModelVersion.objects.create(
             tenant_id=job.tenant_id,
             model=model,

@@ -8,14 +8,16 @@ from accounts.models import Tenant
 from billing import selectors as prices
 from billing.errors import CurrencyMismatch, FeatureNotInPlan, QuotaExceeded
 from billing.models import Plan, Reservation
-from millrace.kernel import outbox
+from billing.services.usage import usage_record
+from millrace.kernel import clock, outbox
 from millrace.kernel.money import Money
 from millrace.kernel.tenancy import no_scope, tenant_scope
 from mlops import policy
 from mlops.errors import SpendCapTooLow
 from mlops.models import Job, ModelVersion
+from mlops.services.costs import JobCosts
 from mlops.services.jobs import JobRequest, job_check, job_resume
-from mlops.services.outcomes import Ending, job_finish
+from mlops.services.outcomes import Artifact, Ending, job_finish
 from tests.billing.factories import make_subscription
 from tests.factories import SYSTEM
 from tests.mlops import cast
@@ -72,6 +74,30 @@ def test_a_cap_pays_for_the_items_first(tenant: Tenant, trained: ModelVersion) -
 
     with tenant_scope(tenant.pk):
         assert prices.quote(tenant.pk, "cpu_ms", job.limit_ms).amount <= 1
+
+
+def test_what_a_job_cost_does_not_count_itself_as_used_before(tenant: Tenant) -> None:
+    version = cast.version(cast.ready(tenant))
+    included = 360_000  # of the plan "starter"
+    with tenant_scope(tenant.pk):
+        usage_record(tenant_id=tenant.pk, meter="cpu_ms", quantity=included - 1000, occurred_at=clock.now(), key="rest")
+        job = Job.objects.get(made=version)
+        job.billed_ms = included
+
+        assert prices.quote(tenant.pk, "cpu_ms", included).amount > 0
+        assert JobCosts(tenant.pk).of(job).amount == 0
+        assert JobCosts(tenant.pk).of(job, open_ms=100_000) == prices.quote(tenant.pk, "cpu_ms", 100_000)
+
+
+def test_a_done_batch_shows_its_items_in_its_cost(tenant: Tenant, trained: ModelVersion) -> None:
+    job = cast.submit(tenant, trained.dataset_version, **labelling(trained))
+    held = cast.claim(cast.session())
+    assert held is not None
+    done = Ending(True, "ok", result={"items": 1797}, artifacts={"predictions": Artifact("sha256/p", "ab" * 32, 10)})
+    with tenant_scope(tenant.pk):
+        ended = job_finish(job_id=job.pk, epoch=1, ending=done)
+
+        assert JobCosts(tenant.pk).of(ended) == prices.quote(tenant.pk, "prediction_items", 1797)
 
 
 def test_a_plan_without_fee_labels_no_more_than_its_quota(tenant: Tenant) -> None:

@@ -5,7 +5,9 @@ from typing import Any
 
 import pytest
 from asgiref.sync import async_to_sync
+from django.db import connection
 from django.test import Client
+from django.test.utils import CaptureQueriesContext
 
 from accounts.models import Tenant, User
 from millrace.kernel import outbox
@@ -51,6 +53,16 @@ def test_a_quote_says_how_it_was_reached_and_the_job_holds_the_same(api: Any, da
     assert quote["worst_case"] == job["worst_case"]
     assert quote["limit_ms"] == job["limit_ms"]
     assert (job["state"], job["device_ms"], job["cost"]["amount"]) == ("queued", 0, 0)
+
+
+def test_a_list_of_jobs_asks_as_much_as_one_job(api: Any, dataset: str, django_assert_max_num_queries: Any) -> None:
+    for _ in range(3):
+        api.post("/v1/jobs", body(dataset))
+    with CaptureQueriesContext(connection) as one:
+        api.get("/v1/jobs", limit=1)
+
+    with django_assert_max_num_queries(len(one)):
+        api.get("/v1/jobs")
 
 
 def test_submitting_twice_with_one_key_makes_one_job(api: Any, dataset: str, tenant: Tenant) -> None:

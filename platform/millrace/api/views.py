@@ -90,7 +90,7 @@ class ApiView(APIView):
         bound.is_valid(raise_exception=True)
         return bound.validated_data
 
-    def page(self, rows: QuerySet, serializer: type[BaseSerializer]) -> Response:
+    def page(self, rows: QuerySet, serializer: Callable[[Any], BaseSerializer]) -> Response:
         """One page of rows, newest first."""
         return Response(pagination.page(self.request, rows, lambda row: serializer(row).data))
 
