@@ -1,6 +1,5 @@
 """Doors of the data sets."""
 
-import functools
 from typing import Any
 
 from django.http import HttpResponse
@@ -14,15 +13,18 @@ from millrace.api.fields import Serializer, TypeIdField
 from millrace.api.parsers import StrictJSONParser
 from millrace.api.schema import paged
 from millrace.api.views import ApiView
+from millrace.kernel import storage
 from millrace.kernel.errors import Invalid, NotFound
 from millrace.kernel.ids import typeid
 from mlops import selectors
 from mlops.api.negotiation import AsItComes
 from mlops.api.uploads import UploadParser
-from mlops.datasets import BUILTINS, LAYOUTS, ParsedDataset
+from mlops.datasets import BUILTINS, LAYOUTS
+from mlops.datasets.canonical import read_row
+from mlops.datasets.pictures import encode_picture
 from mlops.models import Dataset, DatasetVersion
 from mlops.services.corrections import dataset_correct
-from mlops.services.datasets import dataset_builtin, dataset_open, dataset_upload, known_formats
+from mlops.services.datasets import dataset_builtin, dataset_upload, known_formats
 
 _LARGEST_SIDE = 1024
 
@@ -215,18 +217,14 @@ class DatasetSampleView(ApiView):
         side = request.query_params.get("side", "")
         if side and not (side.isascii() and side.isdigit() and 1 <= int(side[:9]) <= _LARGEST_SIDE):
             raise Invalid(f"side is a whole number from 1 to {_LARGEST_SIDE}.", field="side")
+        if version.shape["layout"] != "images":
+            raise Invalid("The version holds no pictures: a row of features is none.")
         try:
-            picture = _opened(version.storage_key).sample_png(selectors.whole(row), side=int(side) if side else None)
+            with storage.open_blob(version.storage_key) as blob:
+                pixels = read_row(blob, "inputs", selectors.whole(row))
         except IndexError as beyond:
             raise NotFound(f"The version has {version.rows} rows.") from beyond
-        except ValueError as no_picture:
-            raise Invalid(f"The version holds no pictures: {no_picture}.") from no_picture
+        picture = encode_picture(pixels, side=int(side) if side else None)
         answer = HttpResponse(picture, content_type="image/png")
         answer["Cache-Control"] = "private, max-age=86400, immutable"
         return answer
-
-
-@functools.lru_cache(maxsize=4)
-def _opened(storage_key: str) -> ParsedDataset:
-    """A page of samples reads one version many times; content-addressed, it never goes stale."""
-    return dataset_open(DatasetVersion(storage_key=storage_key))

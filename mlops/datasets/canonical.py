@@ -8,9 +8,12 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import math
+import os
+import struct
 import zipfile
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 
@@ -18,6 +21,8 @@ _EPOCH = (1980, 1, 1, 0, 0, 0)
 _HEADER = "dataset.json"
 _DTYPES = {"uint8", "float32", "int64", "bool"}
 _HEADER_BYTES = 4 * 1024 * 1024
+# What stands in front of a member of a zip, before its name.
+_ENTRY_BYTES = 30
 
 
 class CanonicalInvalid(Exception):
@@ -60,6 +65,31 @@ def unpack(content: bytes | io.BufferedIOBase) -> tuple[dict[str, Any], dict[str
         with zipfile.ZipFile(source) as archive:
             return _read_header(archive), _read_arrays(archive)
     except (zipfile.BadZipFile, KeyError, ValueError, EOFError, NotImplementedError, OSError) as broken:
+        raise CanonicalInvalid(f"not a stored data set: {broken}") from broken
+
+
+def read_row(file: BinaryIO, name: str, row: int) -> np.ndarray:
+    """One row of an array of an open, seekable file of `pack`ed bytes; the others are not read.
+
+    Raises IndexError beyond the array, CanonicalInvalid for anything but what `pack` wrote.
+    """
+    try:
+        with zipfile.ZipFile(file) as archive:
+            entry = archive.getinfo(f"{name}.npy")
+            with archive.open(entry) as member:
+                np.lib.format.read_magic(member)
+                shape, _, dtype = np.lib.format.read_array_header_1_0(member)
+                head_bytes = member.tell()
+        if entry.compress_type != zipfile.ZIP_STORED or dtype.name not in _DTYPES:
+            raise CanonicalInvalid(f"{entry.filename} is not as it was stored")
+        if not 0 <= row < shape[0]:
+            raise IndexError(row)
+        file.seek(entry.header_offset)
+        name_bytes, extra_bytes = struct.unpack("<26xHH", file.read(_ENTRY_BYTES))
+        row_bytes = math.prod(shape[1:]) * dtype.itemsize
+        file.seek(name_bytes + extra_bytes + head_bytes + row * row_bytes, os.SEEK_CUR)
+        return np.frombuffer(file.read(row_bytes), dtype).reshape(shape[1:])
+    except (zipfile.BadZipFile, struct.error, KeyError, ValueError, EOFError, NotImplementedError, OSError) as broken:
         raise CanonicalInvalid(f"not a stored data set: {broken}") from broken
 
 

@@ -1,4 +1,4 @@
-"""A data set that passed every check: arrays, names, the held-out part, and how to look at one example."""
+"""A data set that passed every check: arrays, names, and the held-out part."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
-from PIL import Image
 
 from mlops.datasets import canonical
 from mlops.recipes import DataShape
@@ -98,22 +97,6 @@ class ParsedDataset:
         )
         if not sound:
             raise canonical.CanonicalInvalid("arrays, labels and class names do not agree")
-
-    def sample_png(self, index: int, *, side: int | None = None) -> bytes:
-        """Example `index` as PNG, enlarged without smoothing to `side` pixels if given.
-
-        Raises IndexError beyond the data and ValueError when these are features.
-        """
-        if self.layout != "images":
-            raise ValueError("a row of features is no picture")
-        if not 0 <= index < len(self):
-            raise IndexError(index)
-        image = Image.fromarray(self.inputs[index])
-        if side is not None:
-            image = image.resize((side, side), Image.Resampling.NEAREST)
-        out = io.BytesIO()
-        image.save(out, format="PNG", optimize=False)
-        return out.getvalue()
 
     def statistics(self) -> dict[str, Any]:
         """Counts, sizes and ranges, as JSON types."""

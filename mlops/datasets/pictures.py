@@ -1,4 +1,4 @@
-"""One picture file to an array, its header checked before a pixel is decoded."""
+"""One picture file to an array, its header checked before a pixel is decoded; and an array to a picture."""
 
 from __future__ import annotations
 
@@ -34,6 +34,16 @@ def decode_picture(content: bytes, *, limits: Limits, name: str = "the picture")
         raise DatasetProblem("image_too_large", f"{name} has far more pixels than allowed") from None
     except _DAMAGE as damage:
         raise DatasetProblem("image_invalid", f"{name} cannot be read: {str(damage)[:120]}") from None
+
+
+def encode_picture(pixels: np.ndarray, *, side: int | None = None) -> bytes:
+    """uint8 (height, width[, 3]) as PNG, enlarged without smoothing to `side` pixels if given."""
+    image = Image.fromarray(pixels)
+    if side is not None:
+        image = image.resize((side, side), Image.Resampling.NEAREST)
+    out = io.BytesIO()
+    image.save(out, format="PNG", optimize=False)
+    return out.getvalue()
 
 
 def _check_size(size: tuple[int, int], limits: Limits, name: str) -> None:

@@ -13,7 +13,8 @@ from PIL import Image
 
 from mlops.datasets import DEFAULT_LIMITS, CanonicalInvalid, DatasetProblem, ParsedDataset, load_builtin
 from mlops.datasets.assemble import build_dataset, encode_labels
-from mlops.datasets.canonical import digest, pack, unpack
+from mlops.datasets.canonical import digest, pack, read_row, unpack
+from mlops.datasets.pictures import encode_picture
 from mlops.datasets.split import held_out_mask
 
 
@@ -123,14 +124,29 @@ def test_far_values_are_found_in_long_columns():
     assert report["far_values"] == {"count": 1, "places": [[20, 1]]}
 
 
-def test_a_sample_is_the_picture():
+def test_a_sample_is_the_picture_and_the_others_stay_unread():
     parsed = pictures()
 
-    shown = Image.open(io.BytesIO(parsed.sample_png(3)))
-    assert np.array_equal(np.asarray(shown), parsed.inputs[3])
-    assert Image.open(io.BytesIO(parsed.sample_png(3, side=60))).size == (60, 60)
+    class Counted(io.BytesIO):
+        taken = 0
+
+        def read(self, size: int | None = -1) -> bytes:
+            found = super().read(size)
+            self.taken += len(found)
+            return found
+
+    large = build_dataset("images", np.repeat(parsed.inputs, 500, axis=1), ["a", "b"] * 20, limits=DEFAULT_LIMITS)
+    stored = Counted(large.canonical_bytes)
+
+    assert all((read_row(stored, "inputs", row) == large.inputs[row]).all() for row in (0, 3, 39))
+    assert stored.taken < len(large.canonical_bytes) / 4
+    shown = Image.open(io.BytesIO(encode_picture(parsed.inputs[3])))
+    assert (np.asarray(shown) == parsed.inputs[3]).all()
+    assert Image.open(io.BytesIO(encode_picture(parsed.inputs[3], side=60))).size == (60, 60)
     with pytest.raises(IndexError):
-        parsed.sample_png(40)
+        read_row(stored, "inputs", 40)
+    with pytest.raises(CanonicalInvalid):
+        read_row(io.BytesIO(large.canonical_bytes[:-30]), "inputs", 0)
 
 
 def test_statistics_add_up():
