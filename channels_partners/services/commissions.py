@@ -33,7 +33,8 @@ def commission_settle(
     """Take in what happened to one customer's lines, `[{line_id, amount, currency, stream, commissionable}]` in
     ex-tax minor units, and write the entries that follow. Safe to repeat. Answers the new entries.
 
-    AttributionMissing when the customer is not bound yet: the news comes again later.
+    AttributionMissing when the customer is not bound yet, CurrencyNotInTerms when the terms name no amount in the
+    lines' currency: the news comes again later.
     """
     with platform_scope(reason="commissions are the platform's"), transaction.atomic():
         attribution = _locked(tenant_id)
@@ -59,6 +60,8 @@ def commission_settle(
             )
             for number, line in enumerate(fresh, start=1)
         )
+        if attribution.status == AttributionStatus.HELD:
+            entries_due(attribution)  # what the terms cannot reckon is refused now, and not when somebody approves
         return commission_catch_up(attribution=attribution)
 
 

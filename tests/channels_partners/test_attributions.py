@@ -19,6 +19,7 @@ from channels_partners.services.deals import deal_register, deal_withdraw
 from channels_partners.services.links import code_create, code_disable
 from channels_partners.services.partners import partner_change
 from millrace.kernel import clock, outbox, visitors
+from millrace.kernel.models import OutboxEvent
 from millrace.kernel.tenancy import platform_scope
 from tests.channels_partners.makers import (
     amounts_of,
@@ -185,6 +186,22 @@ def test_c5_a_self_referral_is_held_earns_nothing_and_catches_up_when_approved(s
     assert amounts_of(found) == [200]
     with pytest.raises(NotHeld):
         attribution_review(attribution=found, decision="reject", actor=SYSTEM)
+
+
+def test_c8_money_that_the_terms_cannot_reckon_does_not_stand_in_the_way_of_a_review() -> None:
+    terms = make_terms(slug="bounty", kind="flat", rate=Decimal(0), flat={"CNY": 5000})
+    partner = make_partner(email="boss@sensors.test", terms=terms)
+    make_link(partner, code="spring")
+    found = sign_up("second@sensors.test", visitor_id=visit("spring"))
+    assert found.status == "held"
+    pay(found.tenant_id, 1000, currency="USD")
+    pay(found.tenant_id, 1000)
+
+    attribution_review(attribution=found, decision="approve", actor=SYSTEM)
+
+    assert amounts_of(found) == [5000]
+    with platform_scope(reason="look"):
+        assert "CurrencyNotInTerms" in OutboxEvent.objects.get(topic="invoice.paid", done_at=None).last_error
 
 
 def test_c5_a_rejected_self_referral_never_earns() -> None:
