@@ -40,7 +40,10 @@ def commission_settle(
         attribution = _locked(tenant_id)
         if attribution is None or attribution.partner_id is None or attribution.terms_snapshot is None:
             return []
-        known = set(SettledLine.objects.filter(kind=kind, source_id=source_id).values_list("line_id", flat=True))
+        told = SettledLine.objects.filter(
+            line_id__in=[line["line_id"] for line in lines], kind=kind, source_id=source_id
+        )
+        known = set(told.values_list("line_id", flat=True))
         last = attribution.settled_lines.aggregate(last=Max("sequence"))["last"] or 0
         fresh = [line for line in lines if line["line_id"] not in known]
         SettledLine.objects.bulk_create(

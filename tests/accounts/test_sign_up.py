@@ -81,6 +81,27 @@ def test_an_unverified_address_cannot_log_in_until_its_link_is_opened(browser: C
     assert other_device.get("/v1/me").json()["user"]["email"] == "dora@example.com"
 
 
+def test_an_address_confirmed_just_before_a_crash_counts_from_the_next_log_in(
+    browser: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    browser.post("/accounts/signup/", FORM)
+
+    def dies(**_: object) -> None:
+        raise RuntimeError("killed")
+
+    with monkeypatch.context() as patched, pytest.raises(RuntimeError):
+        patched.setattr("accounts.subscribers.user_verify", dies)
+        browser.post(link_in(last_mail("dora@example.com")))
+    assert User.objects.get().verified_at is None
+
+    Client().post("/accounts/login/", {"login": "dora@example.com", "password": FORM["password1"]})
+
+    user = User.objects.get()
+    assert user.verified_at is not None
+    with platform_scope(reason="look"):
+        assert Tenant.objects.get().verified_at == user.verified_at
+
+
 def test_c5_an_address_in_use_makes_nothing_and_tells_nobody(browser: Client, alice: User) -> None:
     fresh = browser.post("/accounts/signup/", FORM)
     before = tenants_there_are()
