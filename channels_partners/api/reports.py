@@ -11,7 +11,7 @@ from rest_framework.response import Response
 from channels_partners.errors import ReportUnknown
 from channels_partners.reports import catalogue, drill, export
 from channels_partners.reports.params import FORMATS
-from millrace.api import pagination
+from millrace.api import pagination, workbook
 from millrace.api.views import ApiView
 from millrace.kernel.tenancy import platform_scope
 
@@ -20,7 +20,7 @@ _PARAMETERS = [
     OpenApiParameter("to", str, description="The end, excluded; by default now."),
     OpenApiParameter("by", str, description="The grouping; each report has its own, named in the refusal of others."),
     OpenApiParameter("currency", str, description="One currency only."),
-    OpenApiParameter("format", str, description="json or csv."),
+    OpenApiParameter("format", str, description="json, csv or xlsx."),
 ]
 _COLUMN = inline_serializer(
     "ReportColumn",
@@ -69,9 +69,7 @@ class ReportDoor(ReportView):
         params = catalogue.params_of(name, request.query_params)
         wanted = _format(request)
         found = catalogue.report(name, params)
-        if wanted == "csv":
-            return _csv(export.as_csv(found), name)
-        return Response(found.as_json())
+        return Response(found.as_json()) if wanted == "json" else _file(export.table_of(found), wanted, name)
 
 
 class ReportRows(ReportView):
@@ -82,14 +80,16 @@ class ReportRows(ReportView):
         responses=_ROWS, summary="The rows that a report's line is made of",
     )  # fmt: skip
     def get(self, request: Request, name: str) -> Response | HttpResponse:
-        """Paged; as CSV, the page's rows."""
+        """Paged; as CSV or XLSX, the page's rows."""
         params = catalogue.params_of(name, request.query_params)
         wanted = _format(request)
         with platform_scope(reason=f"rows of report {name}"):
             found = drill.rows_of(name, params, request.query_params)
             page = pagination.page(request, found.rows, lambda row: row)
             page["data"] = found.show(page["data"])
-        return _csv(export.rows_as_csv(page["data"]), f"{name}-rows") if wanted == "csv" else Response(page)
+        if wanted == "json":
+            return Response(page)
+        return _file(export.table_of_rows(page["data"]), wanted, f"{name}-rows")
 
 
 def _format(request: Request) -> str:
@@ -99,7 +99,10 @@ def _format(request: Request) -> str:
     return wanted
 
 
-def _csv(text: str, name: str) -> HttpResponse:
-    response = HttpResponse(text, content_type="text/csv; charset=utf-8")
-    response["Content-Disposition"] = f'attachment; filename="{name}.csv"'
+def _file(table: export.Table, wanted: str, name: str) -> HttpResponse:
+    if wanted == "xlsx":
+        response = HttpResponse(workbook.workbook(table), content_type=workbook.CONTENT_TYPE)
+    else:
+        response = HttpResponse(export.as_csv(table), content_type="text/csv; charset=utf-8")
+    response["Content-Disposition"] = f'attachment; filename="{name}.{wanted}"'
     return response

@@ -77,7 +77,7 @@ def report(request: HttpRequest, name: str) -> HttpResponse:
         "table": _table(found),
         "notes": found.notes,
         "others": [(other, _TITLES.get(other, other)) for other in catalogue.REPORTS],
-        "export": f"/v1/ops/reports/{name}?{params.query(format='csv')}",
+        "export": f"/v1/ops/reports/{name}?{params.query()}",
         "door": f"GET /v1/ops/reports/{name}?{params.query()}",
     }
     return render(request, "channels_partners/report.html", values)

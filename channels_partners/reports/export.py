@@ -1,4 +1,4 @@
-"""Reports as CSV, safe to open in a spreadsheet."""
+"""Reports as tables for spreadsheets, and as CSV that is safe to open in one."""
 
 import csv
 import io
@@ -11,27 +11,29 @@ from channels_partners.reports.report import Report
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "|")
 
 
-def as_csv(report: Report) -> str:
-    """The report with a heading that names the definitions and the period. Money is in minor units."""
-    out = io.StringIO()
-    writer = csv.writer(out)
-    writer.writerow(["report", report.name, "definitions", DEFINITIONS])
-    writer.writerow(["from", report.params.start.isoformat(), "to", report.params.end.isoformat()])
+Table = list[Sequence[object]]
+
+
+def table_of(report: Report) -> Table:
+    """The report under a heading that names the definitions and the period. Money is in minor units."""
     names = [column.name for column in report.columns]
-    writer.writerow(names)
-    for row in report.rows:
-        writer.writerow([cell(row[name]) for name in names])
-    return out.getvalue()
+    return [
+        ["report", report.name, "definitions", DEFINITIONS],
+        ["from", report.params.start.isoformat(), "to", report.params.end.isoformat()],
+        names,
+        *([row[name] for name in names] for row in report.rows),
+    ]
 
 
-def rows_as_csv(rows: Sequence[dict]) -> str:
-    """Drilled rows as CSV."""
+def table_of_rows(rows: Sequence[dict]) -> Table:
+    """Drilled rows under their names."""
+    return [list(rows[0]), *(list(row.values()) for row in rows)] if rows else []
+
+
+def as_csv(table: Table) -> str:
+    """The table as comma-separated values."""
     out = io.StringIO()
-    if rows:
-        writer = csv.writer(out)
-        writer.writerow(rows[0])
-        for row in rows:
-            writer.writerow([cell(value) for value in row.values()])
+    csv.writer(out).writerows([cell(value) for value in row] for row in table)
     return out.getvalue()
 
 

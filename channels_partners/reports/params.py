@@ -13,7 +13,7 @@ from millrace.kernel.errors import Invalid
 from millrace.kernel.money import exponent
 
 _FIRST_YEAR, _LAST_YEAR = 2000, 2200
-FORMATS = ("json", "csv")
+FORMATS = ("json", "csv", "xlsx")
 GROUPINGS = ("total", "channel", "partner", "campaign", "stream", "tenant", "month")
 
 

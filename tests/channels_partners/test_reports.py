@@ -2,9 +2,12 @@
 
 import csv
 import io
+import zipfile
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from types import SimpleNamespace
 from uuid import UUID, uuid4
+from xml.etree import ElementTree
 
 import pytest
 
@@ -265,6 +268,44 @@ def test_reports_name_their_definitions_and_export_safely(ops: Ops) -> None:
     assert rows[0] == ["report", "channel-revenue", "definitions", "2026-01"]
     assert rows[3][1] == "'=HYPERLINK(1)"
     assert ops.client.get("/v1/ops/reports/csat").json()["definitions"] == "2026-01"
+
+
+def test_a_report_is_a_workbook_of_figures_and_text(ops: Ops) -> None:
+    partner = make_partner(name="=Sensors & <Controls>\x07")
+    settle(come_by(partner.channel, partner).tenant_id, 1000)
+
+    report = ops.client.get("/v1/ops/reports/channel-revenue", {"by": "partner", "format": "xlsx"})
+    rows = ops.client.get(
+        "/v1/ops/reports/channel-revenue/rows", {"by": "partner", "key": partner.public_id, "format": "xlsx"}
+    )
+
+    assert report["Content-Disposition"] == 'attachment; filename="channel-revenue.xlsx"'
+    heading, _, names, first = cells_of(report.content)
+    assert heading == ["report", "channel-revenue", "definitions", "2026-01"]
+    shown = dict(zip(names, first, strict=True))
+    assert (shown["name"], shown["revenue"], shown["accrued"]) == ("=Sensors & <Controls>", 1000, 200)
+    assert shown["cac"] == 200
+    names, *entries = cells_of(rows.content)
+    assert sorted(entry[names.index("amount")] for entry in entries) == [-200, 1000]
+
+
+def cells_of(content: bytes) -> list[list[object]]:
+    """The rows of a workbook's only sheet, by the standard library's own parser."""
+    main = "{http://schemas.openxmlformats.org/spreadsheetml/2006/main}"
+    with zipfile.ZipFile(io.BytesIO(content)) as package:
+        parts = {name: ElementTree.fromstring(package.read(name)) for name in package.namelist()}  # noqa: S314 - our own
+    assert {"[Content_Types].xml", "_rels/.rels", "xl/workbook.xml", "xl/_rels/workbook.xml.rels"} <= parts.keys()
+    return [
+        [
+            cell.findtext(f"{main}is/{main}t") if cell.get("t") else _figure(cell.findtext(f"{main}v"))
+            for cell in row
+        ]
+        for row in parts["xl/worksheets/sheet1.xml"].iter(f"{main}row")
+    ]  # fmt: skip
+
+
+def _figure(text: str | None) -> Decimal | None:
+    return None if text is None else Decimal(text)
 
 
 @pytest.mark.parametrize("text", ["=1+1", "+1", "-1", "@x", "\t=1", "\r=1", "|cmd"])
