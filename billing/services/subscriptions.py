@@ -48,8 +48,10 @@ def subscription_change(*, tenant_id: UUID, price_id: UUID, actor: Actor) -> Sub
     subscription, price = _choice(tenant_id, price_id)
     if (subscription.next_price_id or subscription.price_version_id) == price.pk:
         return subscription
-    change = _change(subscription, price, clock.now())
     with for_the_caller():
+        # A renewal that we have not heard of yet would date a change for "the period's end" into the past.
+        subscription = _synced(subscription)
+        change = _change(subscription, price, clock.now())
         changes.price_change(subscription, price, at_once=change.is_upgrade, effective_at=change.effective_at)
         changed = _synced(subscription)
     data = {"price": price.public_id, "at": change.effective_at.isoformat(), "charge": change.charge.amount}

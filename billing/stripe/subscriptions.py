@@ -1,6 +1,6 @@
 """The mirror of subscriptions: status, period, and which price holds from when."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -131,7 +131,8 @@ def _phase(subscription: Subscription, price: PriceVersion, since: Any) -> None:
     elif latest.price_version_id == price.pk:
         return
     else:
-        starts_at = max(since or subscription.current_period_start, latest.starts_at)
+        # Two changes within a second come one after the other, too: Stripe's times are whole seconds.
+        starts_at = max(since or subscription.current_period_start, latest.starts_at + timedelta(microseconds=1))
     phase = SubscriptionPhase(
         tenant_id=subscription.tenant_id, subscription=subscription, price_version=price, starts_at=starts_at
     )

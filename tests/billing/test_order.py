@@ -90,8 +90,9 @@ def test_a_change_of_plan_that_we_did_not_live_to_write_down_is_what_the_period_
     world.account(tenant)
     world.subscribe(tenant, "starter")
     world.advance(START + timedelta(days=15, hours=12))  # half of 31 days
-    with monkeypatch.context() as patch, pytest.raises(RuntimeError, match="crash"):
-        patch.setattr(subscriptions, "_synced", lambda _: (_ for _ in ()).throw(RuntimeError("crash")))
+    real = subscriptions.changes.price_change
+    with monkeypatch.context() as patch, pytest.raises(ZeroDivisionError):
+        patch.setattr(subscriptions.changes, "price_change", lambda *args, **kwargs: (real(*args, **kwargs), 1 / 0))
         as_tenant(world, tenant, subscriptions.subscription_change, price_id=price("pro").pk, actor=SYSTEM)
     use(tenant, "predictions", 100_000, world.now + timedelta(days=1))
     world.advance(RENEWAL, deliver=False)
@@ -102,6 +103,35 @@ def test_a_change_of_plan_that_we_did_not_live_to_write_down_is_what_the_period_
     world.deliver()
 
     assert owed(world, tenant) == [{"predictions": 25_000, "proration": 35_000, "subscription": 99_900}]
+
+
+def test_two_changes_within_a_second_come_one_after_the_other(world: World, tenant: Tenant) -> None:
+    with platform_scope(reason="test"):
+        plan = plan_create(code="big", name="Big", actor=SYSTEM, rank=9)
+        big = price_version_publish(plan=plan, currency="CNY", actor=SYSTEM, recurring_amount=199_900)
+    world.account(tenant)
+    world.subscribe(tenant, "starter")
+    world.advance(START + timedelta(days=15, hours=12))  # half of 31 days
+    for wanted in (price("pro"), big):
+        as_tenant(world, tenant, subscriptions.subscription_change, price_id=wanted.pk, actor=SYSTEM)
+    use(tenant, "predictions", 100_000, world.now + timedelta(days=1))
+
+    world.advance(RENEWAL)
+
+    assert owed(world, tenant) == [{"proration": 85_000, "subscription": 199_900}]  # big has no price for predictions
+
+
+def test_a_change_at_a_renewal_that_we_have_not_heard_of_waits_for_the_next(world: World, tenant: Tenant) -> None:
+    world.account(tenant)
+    world.subscribe(tenant, "pro")
+    world.advance(RENEWAL, deliver=False)
+
+    changed = as_tenant(world, tenant, subscriptions.subscription_change, price_id=price("starter").pk, actor=SYSTEM)
+    world.deliver()
+
+    assert (changed.price_version.plan.code, changed.next_price.plan.code) == ("pro", "starter")
+    assert changed.next_price_at == datetime(2026, 3, 10, 9, tzinfo=UTC)
+    assert owed(world, tenant) == [{"subscription": 99_900}]
 
 
 def test_what_a_plan_owes_in_arrears_whatever_is_used_is_owed_at_the_end_too(world: World, tenant: Tenant) -> None:
