@@ -10,7 +10,7 @@ from django.views.decorators.http import require_POST, require_safe
 from accounts.portal.guard import page
 from billing.portal.account import with_standing
 from billing.portal.words import feature_label, price_words, quantity_words
-from billing.selectors import Standing, entitlements, plans_for_sale, standing
+from billing.selectors import Standing, entitlements, has_subscribed, plans_for_sale, standing
 from billing.services.accounts import spend_limit_set
 from millrace.kernel.errors import Invalid
 from millrace.kernel.money import Money, exponent, to_minor
@@ -47,6 +47,7 @@ def index(request: HttpRequest, stand: Standing) -> HttpResponse:
         "words": price_words(stand.price) if stand.price else [],
         "form": LimitForm(initial={"limit": shown}),
         "is_own_payer": own,
+        "may_try": not has_subscribed(tenant_id),
         "for_sale": [price for price in plans_for_sale(stand.currency) if price.is_paid] if own else [],
         "outcome": request.GET.get("checkout", ""),
     }

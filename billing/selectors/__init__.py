@@ -1,6 +1,6 @@
 """This room's reads, tenant first."""
 
-from billing.selectors.plans import live_subscription, plan_price, plans_for_sale
+from billing.selectors.plans import has_subscribed, live_subscription, plan_price, plans_for_sale
 from billing.selectors.spending import (
     Standing,
     billing_of,
@@ -20,6 +20,7 @@ __all__ = [
     "billing_of",
     "currency_of",
     "entitlements",
+    "has_subscribed",
     "live_subscription",
     "meters_of",
     "open_cost",

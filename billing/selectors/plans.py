@@ -4,7 +4,7 @@ from uuid import UUID
 
 from django.db.models import F, OuterRef, QuerySet, Subquery
 
-from billing.models import LIVE, PriceVersion, Subscription
+from billing.models import LIVE, PriceVersion, Subscription, SubscriptionStatus
 
 FREE_PLAN = "free"
 
@@ -33,3 +33,10 @@ def live_subscription(tenant_id: UUID) -> Subscription | None:
     """The subscription that the tenant's plan comes from; None on the free plan."""
     found = Subscription.objects.filter(tenant_id=tenant_id, status__in=LIVE)
     return found.select_related("price_version__plan", "next_price__plan", "billing_account").order_by("-id").first()
+
+
+def has_subscribed(tenant_id: UUID) -> bool:
+    """Whether the tenant has or had a subscription: a trial is for finding out, once. One whose first payment was never
+    made does not count."""
+    begun = Subscription.objects.filter(tenant_id=tenant_id)
+    return begun.exclude(status=SubscriptionStatus.INCOMPLETE_EXPIRED).exists()

@@ -7,7 +7,8 @@ from uuid import UUID
 
 import stripe
 
-from billing.models import BillingAccount, PriceVersion, Subscription, SubscriptionStatus
+from billing.models import BillingAccount, PriceVersion
+from billing.selectors.plans import has_subscribed
 from billing.stripe.catalogue import item_for
 from billing.stripe.client import client, once
 from billing.stripe.customers import customer_ensure, tax_rates
@@ -79,15 +80,9 @@ def subscription_data(tenant_id: UUID, account: BillingAccount, price: PriceVers
             "billing_cycle_anchor": int(next_anchor(now, price.anchor_day).timestamp()),
             "proration_behavior": "none",
         }
-    elif price.trial_days and not _has_subscribed(tenant_id):
+    elif price.trial_days and not has_subscribed(tenant_id):
         data["trial_period_days"] = price.trial_days
     return data
-
-
-def _has_subscribed(tenant_id: UUID) -> bool:
-    """Whether the tenant had a subscription already: a trial is for finding out, once."""
-    begun = Subscription.objects.filter(tenant_id=tenant_id)
-    return begun.exclude(status=SubscriptionStatus.INCOMPLETE_EXPIRED).exists()
 
 
 def next_anchor(now: datetime, day: int) -> datetime:

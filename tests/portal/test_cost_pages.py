@@ -7,14 +7,15 @@ from django.test import Client
 
 from accounts.models import Tenant, User
 from billing import pricing
-from billing.models import TenantBilling
+from billing.models import BillingAccount, Plan, TenantBilling
 from billing.portal.words import quantity_words
 from billing.services.accounts import billing_account_ensure
-from billing.services.catalogue import catalogue_seed
+from billing.services.catalogue import catalogue_seed, price_version_publish
 from billing.services.usage import usage_record
 from millrace.kernel import clock
-from millrace.kernel.tenancy import tenant_scope
+from millrace.kernel.tenancy import platform_scope, tenant_scope
 from tests import factories
+from tests.billing.factories import make_subscription
 from tests.portal.html import faults_of
 
 
@@ -104,6 +105,21 @@ def test_strange_limit_changes_nothing(browser: Client, tenant: Tenant, typed: s
     assert 'class="notice error"' in response.content.decode()
     with tenant_scope(tenant.pk):
         assert TenantBilling.objects.get().spend_limit == 50_000
+
+
+def test_a_trial_is_offered_once_and_the_limit_to_who_pays(browser: Client, tenant: Tenant) -> None:
+    starter = Plan.objects.get(code="starter")
+    price_version_publish(plan=starter, currency="CNY", actor=factories.SYSTEM, recurring_amount=100, trial_days=14)
+    before = browser.get("/billing/").content.decode()
+    make_subscription(tenant, "starter", status="canceled", ended_at=clock.now())
+    after = browser.get("/billing/").content.decode()
+    with platform_scope(reason="test"):
+        reseller = factories.make_tenant(name="Reseller", kind="partner")
+        BillingAccount.objects.update(owner_tenant=reseller)
+    resold = browser.get("/billing/").content.decode()
+
+    assert ["14 days free" in page for page in (before, after)] == [True, False]
+    assert ["Set the limit" in page for page in (after, resold)] == [True, False]
 
 
 def test_overview_shows_the_cost_so_far(browser: Client, tenant: Tenant) -> None:
