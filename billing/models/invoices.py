@@ -133,7 +133,7 @@ WITHOUT_EFFECT = ("failed", "canceled")
 
 class Refund(TenantModel):
     """Money given back on an invoice, tax included. Posted once, when Stripe says that it succeeded, and reversed once
-    when the bank sends it back after that."""
+    when the bank sends it back after that. A credit note stands here, too, as far as it is no refund at Stripe."""
 
     PREFIX = "rfd"
 

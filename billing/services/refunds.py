@@ -13,6 +13,9 @@ from millrace.kernel.audit import Actor, record
 from millrace.kernel.money import Money, step
 from millrace.kernel.tenancy import platform_scope
 
+# Lowered what was owed, or went onto the customer's balance: given back, and not out of what was paid.
+_CREDIT_NOTE = Q(stripe_id__startswith="cn_", stripe_id__isnull=False)
+
 
 @platform_scope(reason="refunds are the platform's to give")
 def refund_create(*, invoice_id: UUID, amount: int, actor: Actor, reason: str, refund_id: UUID | None = None) -> Refund:
@@ -35,8 +38,9 @@ def _request(invoice_id: UUID, amount: int, actor: Actor, reason: str, refund_id
                 raise NotRefundable("The payment service refused this refund: ask for another.", field="refund")
             if known is not None:
                 return known
-        given = invoice.refunds.filter(~Q(status__in=WITHOUT_EFFECT)).aggregate(total=Sum("amount"))["total"] or 0
-        left = invoice.amount_paid - given
+        back = invoice.refunds.filter(~Q(status__in=WITHOUT_EFFECT))
+        sums = back.aggregate(all=Sum("amount", default=0), cash=Sum("amount", filter=~_CREDIT_NOTE, default=0))
+        left = min(invoice.amount_paid - sums["cash"], invoice.total - sums["all"])
         if invoice.status != InvoiceStatus.PAID or not invoice.payment_intent_id:
             raise NotRefundable("Only a paid invoice can be refunded.", field="invoice")
         if amount % step(invoice.currency):

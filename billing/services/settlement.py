@@ -1,7 +1,7 @@
 """What a payment, a refund and a lost dispute are in the ledger, and what the other rooms are told of them."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -15,6 +15,7 @@ from millrace.kernel.models import LedgerEntry
 from millrace.kernel.money import allocate
 
 CLEARING, TAX, BALANCE, HELD = "stripe:clearing", "tax:payable", "credits:customer_balance", "disputes:held"
+OUTSIDE = "credits:out_of_band"
 
 
 class InvoiceUnbalanced(RuntimeError):
@@ -63,14 +64,17 @@ def invoice_settle(invoice: Invoice) -> None:
     outbox.announce("invoice.paid", tenant_id=invoice.tenant_id, payload=payload)
 
 
-def refund_post(refund: Refund, at: datetime) -> None:
-    """Post a refund that succeeded, split over the invoice's lines, and announce `invoice.refunded`; once."""
+def refund_post(refund: Refund, at: datetime, *, to: Mapping[str, int] | None = None) -> None:
+    """Post a refund that succeeded, split over the invoice's lines, and announce `invoice.refunded`; once.
+
+    `to`: the accounts that it came from, where it is a credit note and no money moved at Stripe.
+    """
     if refund.posted_at is not None:
         return
     parts = _split(refund.invoice, refund.amount)
     _write(refund.invoice, parts, refund=refund)
     entries = _reversal_entries(refund.invoice, parts, "refunds")
-    entries.append(_entry(refund.invoice, CLEARING, -refund.amount))
+    entries += [_entry(refund.invoice, account, -part) for account, part in (to or {CLEARING: refund.amount}).items()]
     ledger.post(key=f"refund:{refund.stripe_id}", kind="invoice.refunded", at=at, lines=entries)
     Refund.objects.filter(pk=refund.pk).update(posted_at=at)
     _announce("invoice.refunded", refund.invoice, refund, parts, at)

@@ -22,6 +22,7 @@ from billing.stripe.customers import tax_rates
 from billing.stripe.handlers import Ignored
 from billing.stripe.invoice_mirror import Fetched, invoice_sync, subscription_id_of
 from billing.stripe.mirrors import uuid_in
+from billing.stripe.reversals import credit_notes_post
 from billing.stripe.subscriptions import subscription_sync
 from millrace.kernel.money import step
 
@@ -57,6 +58,8 @@ def draft_hold(payload: dict[str, Any]) -> None:
 def invoice_advance(stripe_id: str) -> Invoice:
     """Mirror the invoice and, while it is a draft that awaits usage, bring it to its end. Runs across tenants."""
     fetched = invoice_sync(stripe_id)
+    if fetched.invoice.settled_at is not None:
+        credit_notes_post(fetched.invoice)
     if not _awaits_usage(fetched.found) or fetched.invoice.subscription is None:
         return fetched.invoice
     _hold(fetched)

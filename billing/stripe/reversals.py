@@ -6,7 +6,7 @@ import stripe
 from django.db import transaction
 
 from billing.models import WITHOUT_EFFECT, Dispute, Invoice, Refund, StripeEvent
-from billing.services.settlement import dispute_post, refund_post, refund_return
+from billing.services.settlement import BALANCE, OUTSIDE, dispute_post, refund_post, refund_return
 from billing.stripe.client import client, once, plain
 from billing.stripe.handlers import Ignored
 from billing.stripe.invoice_mirror import invoice_sync
@@ -57,6 +57,50 @@ def refund_sync(stripe_id: str) -> Refund:
         elif refund.status in WITHOUT_EFFECT:
             refund_return(refund, clock.now())
     return refund
+
+
+def on_credit_note(event: StripeEvent) -> None:
+    """A credit note was made or taken back."""
+    credit_note_sync(event.object_id)
+
+
+def credit_note_sync(stripe_id: str) -> None:
+    """Mirror a credit note as what it gives back other than by a refund, which is told of itself: by lowering what is
+    owed, onto the customer's balance, or outside of Stripe. It is posted once the invoice is."""
+    with transaction.atomic():
+        mirror_lock(stripe_id)
+        found = plain(client().v1.credit_notes.retrieve(stripe_id))
+        outside = found["out_of_band_amount"] or 0
+        amount = found["total"] - sum(entry["amount_refunded"] for entry in found["refunds"])
+        if not amount:
+            return
+        note = Refund.objects.filter(stripe_id=stripe_id).first()
+        if note is None:
+            invoice_id = ident(found["invoice"])
+            invoice = Invoice.objects.filter(stripe_id=invoice_id).first() or invoice_sync(invoice_id).invoice
+            note = Refund(
+                stripe_id=stripe_id,
+                invoice=invoice,
+                tenant_id=invoice.tenant_id,
+                amount=amount,
+                currency=found["currency"].upper(),
+                reason=(found["memo"] or found["reason"] or "credit note")[:200],
+                requested_by="stripe",
+            )
+        mirror_lock(note.invoice.stripe_id)  # it is being paid, or will see the note that waits
+        settled_at = Invoice.objects.values_list("settled_at", flat=True).get(pk=note.invoice_id)
+        note.status = "canceled" if found["status"] == "void" else "succeeded" if settled_at else "pending"
+        note.save()
+        if note.status == "succeeded" and settled_at:
+            note.invoice = _settled(note.invoice)
+            to = {BALANCE: amount - outside, OUTSIDE: outside}
+            refund_post(note, max(certain(found["created"]), settled_at), to=to)
+
+
+def credit_notes_post(invoice: Invoice) -> None:
+    """Post the credit notes that waited for their invoice to be paid. Safe to repeat."""
+    for note in invoice.refunds.filter(status="pending", stripe_id__startswith="cn_"):
+        credit_note_sync(str(note.stripe_id))
 
 
 def refund_send(refund: Refund) -> Refund:
