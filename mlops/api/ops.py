@@ -10,6 +10,7 @@ from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from millrace.api import workbook
 from millrace.api.fields import MoneyField, Serializer, TypeIdField
 from millrace.api.views import ApiView
 from millrace.kernel import clock
@@ -26,7 +27,7 @@ class DevicesQuery(Serializer):
 
     since = serializers.DateTimeField(required=False)
     until = serializers.DateTimeField(required=False)
-    format = serializers.ChoiceField(choices=["json", "csv"], required=False, default="json")
+    format = serializers.ChoiceField(choices=["json", "csv", "xlsx"], required=False, default="json")
 
     def to_internal_value(self, data: dict) -> dict:
         """`from` and `to` are the names on the outside; the one is a keyword of Python."""
@@ -73,7 +74,7 @@ class DevicesView(ApiView):
         parameters=[
             OpenApiParameter("from", datetime),
             OpenApiParameter("to", datetime),
-            OpenApiParameter("format", str, enum=["json", "csv"]),
+            OpenApiParameter("format", str, enum=["json", "csv", "xlsx"]),
         ],
     )
     def get(self, request: Request) -> Response | HttpResponse:
@@ -86,13 +87,18 @@ class DevicesView(ApiView):
         rows = device_report(since=since, until=until)
         if query["format"] == "csv":
             return HttpResponse(_csv(rows), content_type="text/csv; charset=utf-8")
+        if query["format"] == "xlsx":
+            return HttpResponse(workbook.workbook(_table(rows)), content_type=workbook.CONTENT_TYPE)
         return Response(DevicesReport({"since": since, "until": until, "data": rows}).data)
+
+
+def _table(rows: list[DeviceRow]) -> list[list[object]]:
+    heading: list[object] = [*_COLUMNS, "cost_minor", "currency"]
+    cells = [[*(getattr(row, column) for column in _COLUMNS), row.cost.amount, row.cost.currency] for row in rows]
+    return [heading, *cells]
 
 
 def _csv(rows: list[DeviceRow]) -> str:
     out = io.StringIO()
-    writer = csv.writer(out)
-    writer.writerow([*_COLUMNS, "cost_minor", "currency"])
-    for row in rows:
-        writer.writerow([*(getattr(row, column) for column in _COLUMNS), row.cost.amount, row.cost.currency])
+    csv.writer(out).writerows(_table(rows))
     return out.getvalue()

@@ -114,11 +114,13 @@ def test_the_devices_report_adds_up_and_knows_its_cost(tenant: Tenant, staff: Us
     half = device_report(since=since, until=session.created_at + timedelta(minutes=30))[0]
     answer = logged_in(staff).get("/v1/ops/reports/devices", {"from": since.isoformat(), "to": until.isoformat()})
     as_csv = logged_in(staff).get("/v1/ops/reports/devices", {"format": "csv"})
+    as_xlsx = logged_in(staff).get("/v1/ops/reports/devices", {"format": "xlsx"})
 
     assert (row.wall_ms, row.billed_ms, row.idle_ms, row.cost.amount) == (3_600_000, 1000, 3_599_000, 700)
     assert half.wall_ms == 1_800_000
     assert answer.json()["data"][0]["idle_ms"] == 3_599_000
     assert as_csv.content.decode().startswith("name,device_class,wall_ms")
+    assert as_xlsx.content.startswith(b"PK")
     assert logged_in(alice).get("/v1/ops/reports/devices").status_code == 404
     for moment in ("0000-01-01T00:00:00Z", "0001-01-01T00:00:00Z"):
         ancient = logged_in(staff).get("/v1/ops/reports/devices", {"to": moment})

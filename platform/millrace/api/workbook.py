@@ -51,7 +51,7 @@ def workbook(rows: Iterable[Sequence[object]]) -> bytes:
 def _cell(value: object) -> str:
     if value is None:
         return "<c/>"
-    is_figure = isinstance(value, (int, Decimal)) and not isinstance(value, bool)
+    is_figure = isinstance(value, (int, float, Decimal)) and not isinstance(value, bool)
     if is_figure and abs(Decimal(str(value))) < _LONGEST_EXACT:
         return f"<c><v>{value}</v></c>"
     text = escape(_NOT_IN_XML.sub("", str(value)))
