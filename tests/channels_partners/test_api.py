@@ -1,6 +1,6 @@
 """The partner's and the staff's doors."""
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from uuid import uuid4
 
@@ -179,15 +179,17 @@ def test_a_suspended_partner_reads_on_and_changes_nothing() -> None:
 
 
 def test_customers_rate_once_a_month(api: ApiClient, tenant: Tenant) -> None:
-    first = api.post("/v1/surveys/csat", {"score": 5, "comment": "fine"})
+    last_day = datetime(2026, 1, 31, 23, tzinfo=UTC)
+    with clock.frozen(last_day):
+        first = api.post("/v1/surveys/csat", {"score": 5, "comment": "fine"})
+        again = api.post("/v1/surveys/csat", {"score": 1})
 
-    assert (first.status_code, first.json()["score"]) == (201, 5)
-    again = api.post("/v1/surveys/csat", {"score": 1})
-    assert (again.status_code, again.json()["code"]) == (409, "already_answered")
-    assert api.post("/v1/surveys/nps", {"score": 0}).status_code == 201
-    for score in (0, 6, "x", None):
-        assert api.post("/v1/surveys/csat", {"score": score}).status_code == 422
-    with clock.frozen(clock.now() + timedelta(days=32)):
+        assert (first.status_code, first.json()["score"]) == (201, 5)
+        assert (again.status_code, again.json()["code"]) == (409, "already_answered")
+        assert api.post("/v1/surveys/nps", {"score": 0}).status_code == 201
+        for score in (0, 6, "x", None):
+            assert api.post("/v1/surveys/csat", {"score": score}).status_code == 422
+    with clock.frozen(last_day + timedelta(hours=1)):
         assert api.post("/v1/surveys/csat", {"score": 2}).status_code == 201
 
 

@@ -8,6 +8,7 @@ import pytest
 from accounts.models import Invitation, Tenant
 from accounts.services.tenants import tenant_set_state
 from billing.models import TenantBilling
+from billing.services.catalogue import catalogue_seed
 from billing.services.usage import usage_record
 from channels_partners.errors import RebateInForce
 from channels_partners.models import Partner
@@ -15,7 +16,7 @@ from channels_partners.services.partners import partner_change
 from millrace.kernel import clock, outbox
 from millrace.kernel.ids import parse
 from millrace.kernel.tenancy import platform_scope, tenant_scope
-from tests.billing.factories import make_subscription
+from tests.billing.factories import make_invoice, make_subscription
 from tests.channels_partners.makers import attribution_of, door, make_partner
 from tests.factories import SYSTEM, api_client
 
@@ -68,8 +69,11 @@ def test_a_resellers_account_is_billed_by_the_rebate_on_its_price_list() -> None
     first = parse("ten", api.post("/v1/reseller/tenants", {"name": "First"}).json()["id"])
     partner_change(partner=reseller, discount_percent=Decimal("30"), actor=SYSTEM)
     api.post("/v1/reseller/tenants", {"name": "Second"})
+    catalogue_seed()
+    starter = next(row for row in api.get("/v1/reseller/prices").json()["data"] if row["plan"] == "starter")
 
     assert rebates_of(reseller) == [Decimal(30)] * 3
+    assert (starter["list_price"]["amount"], starter["wholesale_price"]["amount"]) == (29_900, 20_930)
 
     with platform_scope(reason="test"):
         make_subscription(Tenant.objects.get(pk=first))
@@ -152,3 +156,16 @@ def test_a_reseller_meets_404_for_anybody_elses_customer(tenant: Tenant) -> None
         assert first.put(f"{path}/spend-limit", {"limit": None}).status_code == 404
         assert first.post(f"{path}/suspend").status_code == 404
     assert second.get(f"/v1/reseller/tenants/{theirs}").json()["state"] == "trialing"
+
+
+def test_a_reseller_reads_its_own_customers_invoices() -> None:
+    apis = [door(make_partner(name, kind="reseller"), "reseller") for name in ("First", "Second")]
+    customers = [api.post("/v1/reseller/tenants", {"name": "Acme"}).json()["id"] for api in apis]
+    with platform_scope(reason="test"):
+        for customer in customers:
+            make_invoice(Tenant.objects.get(pk=parse("ten", customer)))
+
+    found = [api.get("/v1/reseller/invoices").json()["data"] for api in apis]
+
+    assert [[row["tenant"] for row in rows] for rows in found] == [[customer] for customer in customers]
+    assert found[0][0]["total"] == {"amount": 1000, "currency": "CNY"}
