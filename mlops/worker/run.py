@@ -32,6 +32,7 @@ Answer = TypeVar("Answer")
 _DATABASE_GONE = (OperationalError, InterfaceError)
 _LOOK_SECONDS = 1.0
 _WRITE_SECONDS = 0.5
+_PROGRESS_LINES = 500
 # Stopping takes a moment: the run is told to stop this much before its limit.
 _STOP_SPARE_MS = 1_000
 _TOLD = frozenset({"spawned", "started", "stopping", "metric", "log", "error"})
@@ -50,7 +51,9 @@ class JobRun:
         self._cancel = False
         self._lines: list[tuple[str, dict[str, Any]]] = []
         self._progress: dict[str, Any] | None = None
-        self._written = self._looked = 0.0
+        self._is_progress_new = False
+        self._began = time.monotonic()
+        self._written = self._looked = self._progress_told = 0.0
         self._lease_ends = time.monotonic() + policy.lease().total_seconds()
 
     def supervise(self) -> Job | None:
@@ -67,7 +70,7 @@ class JobRun:
                     device_env=self.device.environment,
                     heartbeat_seconds=policy.heartbeat_seconds(),
                 )
-                self._write_lines()
+                self._write_lines(last=True)
                 return self._finish(outcome)
             except LeaseLost as lost:
                 logger.warning("lost the lease of %s: %s", self.job.public_id, lost)
@@ -112,8 +115,7 @@ class JobRun:
         elif event.kind == "segment":
             self._segment(event.data)
         elif event.kind == "progress":
-            self._progress = event.data
-            self._lines = [line for line in self._lines if line[0] != "progress"] + [("progress", event.data)]
+            self._progress, self._is_progress_new = event.data, True
         elif event.kind in _TOLD:
             for weakness in event.data.pop("weaknesses", ()):
                 warn_once(weakness)
@@ -194,9 +196,14 @@ class JobRun:
     def _held(self) -> dict[str, Any]:
         return {"job_id": self.job.pk, "epoch": self.job.epoch}
 
-    def _write_lines(self) -> None:
+    def _write_lines(self, *, last: bool = False) -> None:
         """Append what has gathered to the job's story; a stale epoch appends nothing."""
-        self._written = time.monotonic()
+        now = self._written = time.monotonic()
+        # Where a run stands is told at ever longer intervals: the story of a week is no hundred times that of an hour.
+        every = max(_WRITE_SECONDS, (now - self._began) / _PROGRESS_LINES)
+        if self._progress and self._is_progress_new and (last or now - self._progress_told >= every):
+            self._lines.append(("progress", self._progress))
+            self._is_progress_new, self._progress_told = False, now
         lines, self._lines = self._lines, []
         if lines:
             self._persist(lambda: _append(self._held, lines))
