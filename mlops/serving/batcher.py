@@ -5,6 +5,7 @@ All times are the boot clock's, in nanoseconds, and are handed in.
 
 from __future__ import annotations
 
+import itertools
 from collections import OrderedDict, deque
 from collections.abc import Hashable
 from dataclasses import dataclass
@@ -56,20 +57,22 @@ class MicroBatcher(Generic[Item]):
     def take(self, now_ns: int) -> MicroBatch[Item] | None:
         """The next batch, or None when there is none yet; see `wait_ns` for when to ask again.
 
-        The key whose request is the oldest goes first. A request larger than `max_batch` goes alone and whole.
+        Keys take turns, in the order of their first requests, so that a long line does not keep the others waiting. A
+        request larger than `max_batch` goes alone and whole.
         """
         if not self._lines:
             self._idle = True
             return None
-        key = min(self._lines, key=lambda name: self._lines[name][0].arrived_ns)
-        full = next((name for name, line in self._lines.items() if self._size(line) >= self._max_batch), None)
-        overdue = now_ns - self._lines[key][0].arrived_ns >= self._max_wait_ns
-        if not (self._idle or overdue):
-            if full is None:
-                return None
-            key = full
+        due = (name for name, line in self._lines.items() if self._idle or self._is_due(line, now_ns))
+        full = (name for name, line in self._lines.items() if self._size(line) >= self._max_batch)
+        key = next(itertools.chain(due, full), None)
+        if key is None:
+            return None
         self._idle = False
         return self._pop(key)
+
+    def _is_due(self, line: deque[_Waiting[Item]], now_ns: int) -> bool:
+        return now_ns - line[0].arrived_ns >= self._max_wait_ns
 
     def wait_ns(self, now_ns: int) -> int | None:
         """How long until `take` gives a batch though nothing new comes; None when nothing waits."""
@@ -87,7 +90,9 @@ class MicroBatcher(Generic[Item]):
         while line and size + line[0].size <= self._max_batch:
             size += line[0].size
             taken.append(line.popleft())
-        if not line:
+        if line:
+            self._lines.move_to_end(key)
+        else:
             del self._lines[key]
         return MicroBatch(key, tuple(waiting.item for waiting in taken), size, taken[0].arrived_ns)
 

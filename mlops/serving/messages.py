@@ -7,8 +7,12 @@ import msgspec
 
 STREAM = "millrace:predict"
 GROUP = "serve"
-# So many requests wait at most, in all; further ones are refused, for what was accepted is carried out.
+# So many requests wait at most, and so many bytes of one tenant's, 2,000 small ones; further ones are refused, for what was
+# accepted is carried out. The bytes of each tenant stand in a hash, which begins anew whenever nothing waits.
 MOST_WAITING = 20_000
+MOST_OF_A_TENANT = 64 * 1024 * 1024
+_LIGHTEST = 32 * 1024
+WAITING = "millrace:predict:waiting"
 # A request whose computing has not begun after this long is given up, and its sender waits for the answer this much more:
 # who is told that nothing was done is not billed.
 ANSWER_SECONDS = 15.0
@@ -51,6 +55,11 @@ request_encoder = msgspec.msgpack.Encoder(uuid_format="bytes")
 request_decoder = msgspec.msgpack.Decoder(PredictRequest)
 reply_encoder = msgspec.msgpack.Encoder(uuid_format="bytes")
 reply_decoder = msgspec.msgpack.Decoder(list[PredictReply])
+
+
+def weight_of(encoded: bytes) -> int:
+    """What a request counts for while it waits, in bytes."""
+    return max(_LIGHTEST, len(encoded))
 
 
 def pending_key(prediction_id: UUID) -> str:

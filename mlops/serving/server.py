@@ -30,12 +30,15 @@ from mlops.serving.batcher import MicroBatch, MicroBatcher
 from mlops.serving.inputs import describe_outputs
 from mlops.serving.messages import (
     GROUP,
+    MOST_OF_A_TENANT,
     STREAM,
+    WAITING,
     PredictReply,
     PredictRequest,
     pending_key,
     reply_encoder,
     request_decoder,
+    weight_of,
 )
 from mlops.serving.recorder import ServedBatch, batches_record, stored_replies
 
@@ -47,8 +50,8 @@ _TAKE_OVER_MS = 20_000
 _TAKE_OVER_EVERY_SECONDS = 5.0
 # What waits here this long is claimed anew, so that no other process takes it for left.
 _RENEW_MS = 8_000
-# More is left in the stream, for another process or for later.
-_MOST_HELD = 1_024
+# More bytes are left in the stream, for another process or for later: room for four tenants that may have no more there.
+_MOST_HELD = 4 * MOST_OF_A_TENANT
 _SEEN_EVERY_SECONDS = 5.0
 _WRITES_AHEAD = 4
 _DATABASE_GONE = (OperationalError, InterfaceError)
@@ -62,6 +65,7 @@ class Entry:
 
     stream_id: bytes
     request: PredictRequest
+    weight: int
 
 
 @dataclass(frozen=True)
@@ -109,8 +113,8 @@ class Server:
         self._valkey: redis.Redis = valkey.client()
         self._batcher: MicroBatcher[Entry] = MicroBatcher(max_batch=max_batch, max_wait_ms=max_wait_ms)
         self._done: queue.Queue[Done | None] = queue.Queue(maxsize=_WRITES_AHEAD)
-        # Entries taken and not yet acknowledged.
-        self._held: set[bytes] = set()
+        # Entries taken and not yet acknowledged, with their weights.
+        self._held: dict[bytes, int] = {}
         self._took_over = self._seen = 0.0
         self.served = 0
 
@@ -143,7 +147,7 @@ class Server:
             self._took_over = now
             self._renew()
             self._take_over()
-        if not self._stop.is_set() and len(self._batcher) < _MOST_HELD:
+        if not self._stop.is_set() and sum(self._held.values()) < _MOST_HELD:
             self._take()
         batch = self._batcher.take(time.clock_gettime_ns(time.CLOCK_BOOTTIME))
         if batch is not None:
@@ -191,7 +195,8 @@ class Server:
         entries = []
         for stream_id, fields in sent:
             try:
-                entries.append(Entry(stream_id, request_decoder.decode(fields[b"r"])))
+                encoded = fields[b"r"]
+                entries.append(Entry(stream_id, request_decoder.decode(encoded), weight_of(encoded)))
             except (msgspec.DecodeError, KeyError) as wrong:
                 # Of another version's web: nobody here can carry it out, and it must not stop the others.
                 logger.error("dropping the request %s, which cannot be read: %s", stream_id, wrong)
@@ -201,7 +206,7 @@ class Server:
 
     def _queue(self, entry: Entry) -> None:
         request = entry.request
-        self._held.add(entry.stream_id)
+        self._held[entry.stream_id] = entry.weight
         if request.is_given_up():
             self._done.put(Done((entry,), None))
             return
@@ -267,13 +272,17 @@ class Server:
             # Not acknowledged: it is taken over, and computed again, when the database is back.
             logger.warning("could not store %d batches: %s", len(computed), gone)
             connection.close()
-            self._held.difference_update(entry.stream_id for entry in entries)
+            self._let_go(entries)
             entries = [entry for done in work if done.batch is None for entry in done.entries]
         try:
             self._answer(entries, {(reply.id, reply.request_hash): reply for reply in replies})
         except redis.RedisError as gone:
             logger.warning("could not answer: %s", gone)
-        self._held.difference_update(entry.stream_id for entry in entries)
+        self._let_go(entries)
+
+    def _let_go(self, entries: Iterable[Entry]) -> None:
+        for entry in entries:
+            self._held.pop(entry.stream_id, None)
 
     def _stored(self, batches: Sequence[ServedBatch]) -> list[PredictReply]:
         """Answers to what is stored now, in one transaction; one by one where something in it cannot be stored at all."""
@@ -305,6 +314,8 @@ class Server:
             ids = [entry.stream_id for entry in entries]
             pipe.xack(STREAM, GROUP, *ids)
             pipe.xdel(STREAM, *ids)
+            for entry in entries:
+                pipe.hincrby(WAITING, str(entry.request.tenant_id), -entry.weight)
             pipe.execute()
 
     def _note(self, pipe: Any, request: PredictRequest, reply: PredictReply) -> None:

@@ -13,31 +13,38 @@ from django.conf import settings
 
 from millrace.kernel import valkey
 from mlops.serving.messages import (
+    MOST_OF_A_TENANT,
     MOST_WAITING,
     PENDING_SECONDS,
     STREAM,
+    WAITING,
     PredictReply,
     PredictRequest,
     pending_key,
     reply_decoder,
     request_encoder,
+    weight_of,
 )
 
 logger = logging.getLogger(__name__)
 
 # Counts the caller's request in its rate window and queues it, in one round trip; over the limit nothing is queued, nor
-# when too many wait (then the count is negative). A third key is the note of a request whose sender does not wait: while
+# when too many wait (then the count is negative). A fourth key is the note of a request whose sender does not wait: while
 # it says that the same one is on its way, that one is enough.
 _QUEUE = """
 local used = redis.call('INCR', KEYS[1])
 if used == 1 then redis.call('EXPIRE', KEYS[1], 120) end
 if used > tonumber(ARGV[1]) then return used end
-if redis.call('XLEN', KEYS[2]) >= tonumber(ARGV[2]) then return -used end
-if KEYS[3] then
-  if redis.call('GET', KEYS[3]) == ARGV[4] then return used end
-  redis.call('SET', KEYS[3], ARGV[4], 'EX', ARGV[5])
+local waiting = redis.call('XLEN', KEYS[2])
+if waiting == 0 then redis.call('DEL', KEYS[3]) end
+if waiting >= tonumber(ARGV[2]) then return -used end
+if tonumber(redis.call('HGET', KEYS[3], ARGV[5]) or 0) >= tonumber(ARGV[3]) then return -used end
+if KEYS[4] then
+  if redis.call('GET', KEYS[4]) == ARGV[5] then return used end
+  redis.call('SET', KEYS[4], ARGV[5], 'EX', ARGV[6])
 end
-redis.call('XADD', KEYS[2], '*', 'r', ARGV[3])
+redis.call('XADD', KEYS[2], '*', 'r', ARGV[4])
+redis.call('HINCRBY', KEYS[3], ARGV[5], ARGV[7])
 return used
 """
 
@@ -57,12 +64,13 @@ class Switchboard:
     async def queue(self, request: PredictRequest, *, rate_key: str) -> int:
         """Queue a request; returns how many the caller has made in this window. Over the limit it is not queued, nor
         where the number is negative: too many wait. One that nobody waits for is noted, for its sender to ask after."""
-        keys = [rate_key, STREAM]
-        args: list[Any] = [settings.API_RATE_PER_MINUTE, MOST_WAITING, request_encoder.encode(request)]
+        keys = [rate_key, STREAM, WAITING]
         if not request.reply_to:
             keys.append(pending_key(request.id))
-            args += [str(request.tenant_id), PENDING_SECONDS]
-        return int(await self._queue(keys=keys, args=args))
+        limits: list[Any] = [settings.API_RATE_PER_MINUTE, MOST_WAITING, MOST_OF_A_TENANT]
+        encoded = request_encoder.encode(request)
+        sent = [encoded, str(request.tenant_id), PENDING_SECONDS, weight_of(encoded)]
+        return int(await self._queue(keys=keys, args=limits + sent))
 
     async def expect(self, request: PredictRequest) -> "asyncio.Future[PredictReply]":
         """The future of an answer; ask before queueing, and `forget` it in the end."""

@@ -20,10 +20,11 @@ from millrace.kernel.tenancy import tenant_scope
 from mlops.models import ModelVersion, Prediction, Segment
 from mlops.recipes import DataShape
 from mlops.serving import asgi, door, messages, switchboard
-from mlops.serving.messages import GROUP, STREAM, PredictRequest, pending_key, request_encoder
+from mlops.serving.messages import GROUP, STREAM, WAITING, PredictRequest, pending_key, request_encoder
 from mlops.serving.predictor import TorchPredictor
 from mlops.serving.recorder import ServedBatch, batches_record
 from mlops.serving.server import DeviceLost, Server
+from tests.factories import api_client, make_tenant
 from tests.mlops import cast
 
 OUTPUT = [{"label": "1", "confidence": 1.0, "top": []}]
@@ -193,15 +194,15 @@ def test_no_more_is_taken_than_can_be_held(version: ModelVersion, monkeypatch: p
     monkeypatch.setattr("mlops.serving.server._MOST_HELD", 2)
     monkeypatch.setattr("mlops.serving.server._READ_AT_ONCE", 1)
     server = server_of(version)
-    server._batcher._idle = False
-    for _ in range(2):
-        server._batcher.add(version.pk, None, size=1, now_ns=2**62)  # type: ignore[arg-type]
-    send(request_of(version))
+    send(request_of(version), request_of(version))
 
     server._turn()
+    server._turn()
+    assert valkey.client().xpending(STREAM, GROUP)["pending"] == 1
 
-    assert len(server._batcher) == 2
-    assert valkey.client().xpending(STREAM, GROUP)["pending"] == 0
+    write(server)
+    server._turn()
+    assert server._predictor.computed == 2
 
 
 def test_a_request_that_cannot_be_read_holds_nobody_up(version: ModelVersion) -> None:
@@ -291,6 +292,23 @@ def test_what_was_accepted_stays_however_many_come(
 
     assert codes == [202, 202, 503, 503]
     assert valkey.client().xlen(STREAM) == len(notes()) == 2
+
+
+def test_one_tenant_does_not_take_every_place(api: Any, version: ModelVersion, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(switchboard, "MOST_OF_A_TENANT", 2 * messages.weight_of(b""))
+    other = make_tenant("Other")
+    theirs, server = cast.version(other), server_of(version)
+
+    codes = [ask(api, version, Prefer="respond-async").status_code for _ in range(3)]
+    passes = ask(api_client(other), theirs, Prefer="respond-async").status_code
+
+    assert (codes, passes) == ([202, 202, 503], 202)
+    for _ in range(2):
+        server._turn()
+    write(server)
+    assert valkey.client().xlen(STREAM) == 0
+    assert set(valkey.client().hvals(WAITING)) == {b"0"}
+    assert ask(api, version, Prefer="respond-async").status_code == 202
 
 
 def test_a_repeated_request_that_is_on_its_way_is_queued_once(api: Any, version: ModelVersion) -> None:

@@ -53,6 +53,15 @@ def test_versions_are_never_mixed_and_the_oldest_goes_first():
     assert [batcher.take(5).items, batcher.take(5).items, batcher.take(5)] == [("x", "y"), ("a",), None]
 
 
+def test_a_long_line_does_not_keep_the_others_waiting():
+    batcher = MicroBatcher(max_batch=2, max_wait_ms=0)
+    for number in range(100):
+        batcher.add("flood", number, size=1, now_ns=number)
+    batcher.add("v1", "a", size=1, now_ns=200)
+
+    assert [batcher.take(300).items for _ in range(3)] == [(0, 1), ("a",), (2, 3)]
+
+
 @given(
     st.integers(1, 8),
     st.integers(0, 10),
