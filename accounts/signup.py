@@ -36,7 +36,8 @@ class SignUpFields(forms.Form):
         self.came = came_of(getattr(self, "sociallogin", None))
         query = self.came or getattr(context.request, "GET", {})
         self.fields["coupon"].initial = query.get("coupon", "")[:40]
-        token = self.data.get("invitation") or query.get("invitation", "")
+        # A form that was sent counts by what stands in it: its address may name an invitation that was taken out.
+        token = (self.data if self.is_bound else query).get("invitation") or ""
         invited = invitation_by_token(token) if token else None
         if invited is None:
             self.fields["organisation"].required = True

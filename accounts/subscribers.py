@@ -18,5 +18,6 @@ def on_email_confirmed(email_address: Any, **_: object) -> None:
 @receiver(user_logged_in, dispatch_uid="accounts.user_logged_in")
 def on_user_logged_in(user: Any, **_: object) -> None:
     """allauth commits a confirmed address before it says so: what died in between is made up for at the next log-in."""
-    if user.verified_at is None and EmailAddress.objects.filter(user=user, verified=True).exists():
+    proven = EmailAddress.objects.filter(user=user, email__iexact=user.email, verified=True)
+    if user.verified_at is None and proven.exists():
         user_verify(user=user)

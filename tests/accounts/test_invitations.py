@@ -86,6 +86,16 @@ def test_an_invitation_proves_no_other_address(alice: User) -> None:
     assert not User.objects.filter(email="eve@example.com").exists()
 
 
+def test_who_takes_the_invitation_out_of_its_form_founds_no_nameless_organisation(alice: User) -> None:
+    token = invite(alice)
+
+    answer = Client().post(f"/accounts/signup/?invitation={token}", SIGN_UP)
+
+    assert answer.status_code == 200
+    assert "organisation" in answer.context["form"].errors
+    assert not User.objects.filter(email="dora@example.com").exists()
+
+
 def test_signing_up_with_a_dead_invitation_founds_nothing(alice: User) -> None:
     answer = Client().post("/accounts/signup/", SIGN_UP | {"invitation": "never-existed", "organisation": "Dora's"})
 

@@ -12,19 +12,21 @@ from urllib.parse import parse_qsl, urlencode, urlsplit
 
 import httpx
 import pytest
+from allauth.account.models import EmailAddress
 from allauth.mfa.models import Authenticator
 from allauth.socialaccount.models import SocialAccount
 from django.test import Client
 
 from accounts.models import Mail, Membership, Tenant, User
+from accounts.services.invitations import invitation_create
 from channels_partners.models import Attribution
 from millrace.kernel import outbox, visitors
-from millrace.kernel.tenancy import platform_scope
+from millrace.kernel.tenancy import platform_scope, tenant_scope
 from tests.accounts.openid_provider import CLIENT_ID, OpenIdProvider, openid_provider
 from tests.accounts.test_second_factor import code_for
 from tests.channels_partners.browser import Browser
 from tests.channels_partners.makers import attribution_of, make_link, make_partner, sign_up
-from tests.factories import make_user
+from tests.factories import SYSTEM, make_user
 from tests.portal.html import faults_of
 from tests.threads import in_threads
 
@@ -257,7 +259,7 @@ def test_a_headless_sign_up_has_the_address_that_the_provider_proved(partner: An
 
     assert made.status_code == 200
     assert User.objects.get(socialaccount__provider="sso").email == "dora@example.com"
-    assert not User.objects.filter(email="somebody.else@example.com").exists()
+    assert not EmailAddress.objects.filter(email="somebody.else@example.com").exists()
 
 
 def test_c5_the_headless_doors_connect_no_address_in_use(partner: Any, provider: OpenIdProvider) -> None:
@@ -335,10 +337,6 @@ def test_without_a_provider_there_is_no_button(database: None) -> None:
 
 
 def test_an_invited_person_joins_without_founding(partner: Any, provider: OpenIdProvider) -> None:
-    from accounts.services.invitations import invitation_create
-    from millrace.kernel.tenancy import tenant_scope
-    from tests.factories import SYSTEM
-
     host = sign_up("host@acme.test").tenant
     with tenant_scope(host.pk):
         invitation_create(tenant=host, email="dora@work.test", role="developer", actor=SYSTEM, by_owner=True)
@@ -354,6 +352,23 @@ def test_an_invited_person_joins_without_founding(partner: Any, provider: OpenId
     with platform_scope(reason="look"):
         place = Membership.objects.get(user__email="dora@work.test")
     assert (place.tenant_id, place.role) == (host.pk, "developer")
+
+
+def test_who_takes_the_invitation_out_of_the_form_has_the_proven_address(
+    partner: Any, provider: OpenIdProvider
+) -> None:
+    host = sign_up("host@acme.test").tenant
+    with tenant_scope(host.pk):
+        invitation_create(tenant=host, email="dora@work.test", role="developer", actor=SYSTEM, by_owner=True)
+    token = re.search(r"/invitations/(\S+)", Mail.objects.get(to="dora@work.test").text)
+    assert token
+    browser = Browser()
+    browser.go(f"/accounts/signup/?invitation={token.group(1)}").send("Continue with Optics ID")
+
+    browser.send("Sign up", invitation="", organisation="Dora Optics", email="somebody.else@example.com")
+
+    assert browser.me() == "dora@example.com"
+    assert not EmailAddress.objects.filter(email="somebody.else@example.com").exists()
 
 
 def test_the_same_form_twice_at_one_moment_makes_one_account(
