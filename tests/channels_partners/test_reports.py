@@ -2,14 +2,12 @@
 
 import csv
 import io
-import zipfile
 from datetime import UTC, datetime, timedelta
-from decimal import Decimal
 from types import SimpleNamespace
 from uuid import UUID, uuid4
-from xml.etree import ElementTree
 
 import pytest
+from openpyxl import load_workbook
 
 from accounts.models import User
 from accounts.services.tenants import tenant_set_state
@@ -281,31 +279,20 @@ def test_a_report_is_a_workbook_of_figures_and_text(ops: Ops) -> None:
 
     assert report["Content-Disposition"] == 'attachment; filename="channel-revenue.xlsx"'
     heading, _, names, first = cells_of(report.content)
-    assert heading == ["report", "channel-revenue", "definitions", "2026-01"]
+    assert [cell for cell in heading if cell] == ["report", "channel-revenue", "definitions", "2026-01"]
     shown = dict(zip(names, first, strict=True))
-    assert (shown["name"], shown["revenue"], shown["accrued"]) == ("=Sensors & <Controls>", 1000, 200)
+    # The format's own spelling of a character that XML has no place for.
+    assert (shown["name"], shown["revenue"], shown["accrued"]) == ("=Sensors & <Controls>_x0007_", 1000, 200)
     assert shown["cac"] == 200
     names, *entries = cells_of(rows.content)
     assert sorted(entry[names.index("amount")] for entry in entries) == [-200, 1000]
 
 
 def cells_of(content: bytes) -> list[list[object]]:
-    """The rows of a workbook's only sheet, by the standard library's own parser."""
-    main = "{http://schemas.openxmlformats.org/spreadsheetml/2006/main}"
-    with zipfile.ZipFile(io.BytesIO(content)) as package:
-        parts = {name: ElementTree.fromstring(package.read(name)) for name in package.namelist()}  # noqa: S314 - our own
-    assert {"[Content_Types].xml", "_rels/.rels", "xl/workbook.xml", "xl/_rels/workbook.xml.rels"} <= parts.keys()
-    return [
-        [
-            cell.findtext(f"{main}is/{main}t") if cell.get("t") else _figure(cell.findtext(f"{main}v"))
-            for cell in row
-        ]
-        for row in parts["xl/worksheets/sheet1.xml"].iter(f"{main}row")
-    ]  # fmt: skip
-
-
-def _figure(text: str | None) -> Decimal | None:
-    return None if text is None else Decimal(text)
+    """The rows of a workbook's only sheet, as another library reads them: a formula would say so."""
+    sheet = load_workbook(io.BytesIO(content)).worksheets[0]
+    assert not [cell for row in sheet.iter_rows() for cell in row if cell.data_type == "f"]
+    return [list(row) for row in sheet.iter_rows(values_only=True)]
 
 
 @pytest.mark.parametrize("text", ["=1+1", "+1", "-1", "@x", "\t=1", "\r=1", "|cmd"])
