@@ -103,7 +103,8 @@ def attribution_bind(
             bound_at=at,
         )
         data = {"precedence": made.precedence, "status": made.status, "channel": made.channel.slug}
-        record(actor=actor, action="attribution.bind", target=made, tenant_id=tenant_id, data=data)
+        # Not in the customer's own log: it would tell who refers itself that, and by what, it was found out.
+        record(actor=actor, action="attribution.bind", target=made, data=data)
     return made
 
 
@@ -118,8 +119,7 @@ def attribution_review(*, attribution: Attribution, decision: str, actor: Actor)
         locked.status, locked.reviewed_at, locked.reviewed_by = DECISIONS[decision], clock.now(), str(actor)
         locked.save(update_fields=["status", "reviewed_at", "reviewed_by"])
         record(
-            actor=actor, action=f"attribution.{decision}", target=locked, tenant_id=locked.tenant_id,
-            data={"reasons": locked.held_reasons},
+            actor=actor, action=f"attribution.{decision}", target=locked, data={"reasons": locked.held_reasons},
         )  # fmt: skip
         commission_catch_up(attribution=locked)
     return locked

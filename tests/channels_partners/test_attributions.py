@@ -10,6 +10,7 @@ from django.db import transaction
 from django.db.utils import ProgrammingError
 from django.test import Client, RequestFactory
 
+from accounts.models import User
 from accounts.services.users import user_verify
 from channels_partners.errors import NotHeld
 from channels_partners.models import Attribution
@@ -19,7 +20,7 @@ from channels_partners.services.deals import deal_register, deal_withdraw
 from channels_partners.services.links import code_create, code_disable
 from channels_partners.services.partners import partner_change
 from millrace.kernel import clock, outbox, visitors
-from millrace.kernel.models import OutboxEvent
+from millrace.kernel.models import AuditEntry, OutboxEvent
 from millrace.kernel.tenancy import platform_scope
 from tests.channels_partners.makers import (
     amounts_of,
@@ -31,7 +32,7 @@ from tests.channels_partners.makers import (
     pay,
     sign_up,
 )
-from tests.factories import SYSTEM, make_tenant, make_user
+from tests.factories import SYSTEM, logged_in, make_tenant, make_user
 
 pytestmark = pytest.mark.django_db
 
@@ -182,6 +183,10 @@ def test_c5_a_self_referral_is_held_earns_nothing_and_catches_up_when_approved(s
 
     approved = attribution_review(attribution=found, decision="approve", actor=SYSTEM)
 
+    referrer = logged_in(User.objects.get(email="second@sensors.test"))
+    assert "attribution" not in referrer.get("/v1/audit-log").content.decode()
+    with platform_scope(reason="look"):
+        assert AuditEntry.objects.filter(target=found.public_id).count() == 2
     assert approved.status == "bound"
     assert amounts_of(found) == [200]
     with pytest.raises(NotHeld):
