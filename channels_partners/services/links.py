@@ -2,7 +2,8 @@
 
 import re
 from datetime import datetime
-from urllib.parse import urlsplit
+from posixpath import normpath
+from urllib.parse import unquote, urlsplit
 from uuid import UUID
 
 from django.db import transaction
@@ -21,12 +22,15 @@ _DEFAULT_DESTINATION = "/accounts/signup/"
 
 
 def is_safe_destination(destination: str) -> bool:
-    """Whether it is a path of this site and nothing that a browser would take elsewhere."""
+    """Whether it is a path of this site, nothing that a browser would take elsewhere, and no link again: one that leads
+    to itself would count a visit as often as a browser goes round."""
     if not destination.startswith("/") or destination.startswith(("//", "/\\")) or "\\" in destination:
         return False
     if not destination.isprintable():
         return False
     parts = urlsplit(destination)
+    if normpath(unquote(parts.path)).startswith("/r/"):
+        return False
     return not parts.scheme and not parts.netloc and url_has_allowed_host_and_scheme(destination, allowed_hosts=None)
 
 

@@ -140,6 +140,8 @@ def test_a_disabled_link_leads_nowhere() -> None:
         "evil",
         "/a\nb",
         "/\t/evil.test",
+        "/r/spring",
+        "/pricing/%2e%2e/r/spring",
     ],
 )
 def test_a_link_cannot_lead_elsewhere(destination: str) -> None:
