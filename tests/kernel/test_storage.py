@@ -63,6 +63,25 @@ def test_a_blob_appears_only_when_it_is_whole(monkeypatch: pytest.MonkeyPatch) -
     assert storage.exists("a/b")
 
 
+def test_a_stored_blobs_name_is_on_the_disk_with_every_new_folder_above_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    synced: list[str] = []
+    real = storage.os.fsync
+
+    def note(handle: int) -> None:
+        synced.append(os.readlink(f"/proc/self/fd/{handle}"))
+        real(handle)
+
+    monkeypatch.setattr(storage.os, "fsync", note)
+    storage.put("a/b/blob", b"x")
+    root = str(storage.root())
+    assert synced[:2] == [root, f"{root}/a"]  # the names of the new folders
+    assert synced[3:] == [f"{root}/a/b"]  # after the content, the blob's own
+
+    synced.clear()
+    storage.put("a/b/other", b"x")
+    assert synced[1:] == [f"{root}/a/b"]
+
+
 @pytest.mark.parametrize("key", ["../x", "a/../../x", "/etc/passwd", "a/../../store2/x"])
 def test_a_key_that_leaves_the_store_is_refused(key: str, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="leaves the store"):
@@ -101,6 +120,13 @@ def test_what_is_kept_is_stored_once_and_counts_as_just_used() -> None:
     assert not storage.exists("blob")
     assert storage.discard_idle("blob", idle_seconds=60)
     assert list(storage.root().iterdir()) == []
+
+
+def test_a_blob_in_use_stays_where_its_readers_look(monkeypatch: pytest.MonkeyPatch) -> None:
+    storage.put("blob", b"content")
+    monkeypatch.setattr(storage.os, "rename", lambda *_: pytest.fail("it was moved aside"))
+
+    assert not storage.discard_idle("blob", idle_seconds=60)
 
 
 def test_a_blob_that_goes_between_being_found_and_being_renewed_is_stored_anew(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -37,7 +37,7 @@ def put(key: str, source: bytes | Path | BinaryIO) -> None:
     """Store bytes, a file's content or the rest of an open one under `key`, whole or not at all: written beside it,
     synced, renamed."""
     target = local_path(key)
-    target.parent.mkdir(parents=True, exist_ok=True)
+    _make_folder(target.parent)
     handle, temporary = tempfile.mkstemp(dir=target.parent)
     try:
         with os.fdopen(handle, "wb") as out:
@@ -51,9 +51,26 @@ def put(key: str, source: bytes | Path | BinaryIO) -> None:
             out.flush()
             os.fsync(out.fileno())
         os.replace(temporary, target)
+        _sync_folder(target.parent)
     except BaseException:
         Path(temporary).unlink(missing_ok=True)
         raise
+
+
+def _make_folder(folder: Path) -> None:
+    if not folder.exists():
+        _make_folder(folder.parent)
+        folder.mkdir(exist_ok=True)
+        _sync_folder(folder.parent)
+
+
+def _sync_folder(folder: Path) -> None:
+    """A name is on the disk when its folder is: before, a power cut takes the file from the row that names it."""
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
 
 
 def keep(key: str, source: bytes | Path | BinaryIO) -> None:
@@ -70,19 +87,25 @@ def keep(key: str, source: bytes | Path | BinaryIO) -> None:
 def discard_idle(key: str, *, idle_seconds: float) -> bool:
     """Delete a blob that nobody stored or kept for that long; False where somebody did. One that is gone is deleted.
 
-    It is moved aside before its age is read: whoever keeps it meanwhile finds it missing and stores it anew.
+    An idle one is moved aside and its age read again: whoever keeps it meanwhile finds it missing and stores it anew.
     """
     path = local_path(key)
     aside = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
     try:
+        if _age(path) < idle_seconds:
+            return False  # where it is, since somebody may be reading it
         os.rename(path, aside)
     except FileNotFoundError:
         return True
-    if time.time() - aside.stat().st_mtime < idle_seconds:
+    if _age(aside) < idle_seconds:
         os.rename(aside, path)  # the same content, should somebody have stored it by now
         return False
     aside.unlink()
     return True
+
+
+def _age(path: Path) -> float:
+    return time.time() - path.stat().st_mtime
 
 
 def open_blob(key: str) -> BinaryIO:
