@@ -19,10 +19,12 @@ from django.core.management import call_command
 from django.db import connections
 from psycopg import sql
 
+from millrace.embedded.locks import FileLock
 from millrace.embedded.processes import end, free_port, spawn, wait_ready
 from millrace.kernel import clock, storage, valkey
 from millrace.story import business_time
 from millrace.story.business_time import sandbox
+from millrace.story.people import StoryError
 
 
 @dataclass
@@ -62,8 +64,29 @@ class Stage:
 
 
 @contextmanager
+def held(*, shared: bool = False) -> Iterator[None]:
+    """These services are ours within the block: a performance empties them, so it wants nobody else at work on them;
+    several who only work on them share them. StoryError where somebody is in the way."""
+    kind = os.environ.get("MILLRACE_SERVICES", "dev")
+    lock = FileLock(settings.VAR / f"stage.{kind}", shared=shared)
+    if not lock.acquire(wait=False):
+        raise StoryError(
+            f"`make dev`, the demo or the chaos run is at work on the services {kind!r}: let it end first."
+        )
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+@contextmanager
 def raised(folder: Path) -> Iterator[Stage]:
     """Empty everything of earlier performances, start the programs, and stop them at the end, whatever happens."""
+    with held():
+        yield from _raised(folder)
+
+
+def _raised(folder: Path) -> Iterator[Stage]:
     folder.mkdir(parents=True, exist_ok=True)
     for log in folder.glob("*.log"):
         log.unlink()

@@ -21,6 +21,8 @@ from millrace.embedded.processes import port_answers
 from millrace.story import business_time
 from millrace.story.cast import LAST_MOVE
 from millrace.story.logins import LOGINS, PASSWORD, Login
+from millrace.story.people import StoryError
+from millrace.story.stage import held
 
 ROOMS = ("platform", "accounts", "billing", "channels_partners", "mlops")
 
@@ -39,7 +41,15 @@ class Command(BaseCommand):
             raise CommandError(
                 f"Something already answers on 127.0.0.1:{port}: stop it, or take another: make dev ARGS='--port 8001'"
             )
-        call_command("bootstrap", verbosity=options["verbosity"])
+        try:
+            with held(shared=True):
+                self._run(port, options["verbosity"])
+        except StoryError as error:
+            raise CommandError(str(error)) from error
+        self.stdout.write("Everything has stopped.")
+
+    def _run(self, port: int, verbosity: int) -> None:
+        call_command("bootstrap", verbosity=verbosity)
         people = people_of_the_story()
         runner = Runner(
             programs(port),
@@ -60,7 +70,6 @@ class Command(BaseCommand):
             for line in [*lines, "Ctrl-C stops everything."]:
                 runner.say(line)
             runner.run()
-        self.stdout.write("Everything has stopped.")
 
 
 def environment(port: int) -> dict[str, str]:
