@@ -11,6 +11,7 @@ import redis
 from django.core.cache.backends.redis import RedisCache
 from django.core.exceptions import ImproperlyConfigured
 
+from millrace.kernel import storage
 from millrace.settings import env, services
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -91,6 +92,27 @@ def test_production_embeds_nothing() -> None:
     done = start(PRODUCTION, "import sys; print([name for name in sys.modules if 'embedded' in name])")
 
     assert done.stdout.strip() == "[]", done.stderr[-2000:]
+
+
+def test_a_relative_folder_is_below_the_callers() -> None:
+    done = start(PRODUCTION | {"MILLRACE_VAR": "here"}, "print(settings.VAR)")
+
+    assert done.stdout.strip() == str(ROOT / "here"), done.stderr[-2000:]
+
+
+def test_the_store_is_below_the_folder_whatever_its_name(
+    monkeypatch: pytest.MonkeyPatch, settings, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("DATABASE_URL", PRODUCTION["DATABASE_URL"])
+    monkeypatch.setenv("VALKEY_URL", PRODUCTION["VALKEY_URL"])
+    monkeypatch.delenv("STORAGE_URL", raising=False)
+    folder = tmp_path / "a #b %41 ?c"
+
+    settings.STORAGE_URL = services.embedded("test", folder)["STORAGE_URL"]
+
+    storage.root.cache_clear()
+    assert storage.root() == folder / "storage/test"
+    storage.root.cache_clear()
 
 
 def test_a_cache_that_fell_silent_holds_nobody_for_ever() -> None:

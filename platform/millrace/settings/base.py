@@ -5,7 +5,7 @@ from pathlib import Path
 from millrace.settings import env, single_sign_on
 
 ROOT = Path(__file__).resolve().parents[3]
-VAR = Path(env.text("MILLRACE_VAR", ROOT / "var"))
+VAR = Path(env.text("MILLRACE_VAR", ROOT / "var")).resolve()
 
 # Set by millrace.settings.services in every settings module that has an environment; declared for the type checker.
 VALKEY_URL: str

@@ -1,5 +1,7 @@
 """The addresses of PostgreSQL, Valkey, Stripe and storage, as settings: from the environment, or embedded."""
 
+from pathlib import Path
+
 from millrace.settings import env
 
 
@@ -21,7 +23,7 @@ def from_environment() -> dict:
     }
 
 
-def embedded(kind: str, var) -> dict:
+def embedded(kind: str, var: Path) -> dict:
     """Settings for the embedded services of `kind` (dev, demo, test …), each replaced by the environment's own
     address where one is set."""
     owner_url = env.text("DATABASE_OWNER_URL", "")
@@ -49,7 +51,7 @@ def embedded(kind: str, var) -> dict:
         "STRIPE_SECRET_KEY": env.text("STRIPE_SECRET_KEY", "sk_test_millrace"),
         "STRIPE_WEBHOOK_SECRET": webhook_secret,
         "STRIPE_API_BASE": stripe_base,
-        "STORAGE_URL": env.text("STORAGE_URL", f"file://{var}/storage/{kind}"),
+        "STORAGE_URL": env.text("STORAGE_URL", (var / "storage" / kind).as_uri()),
     }
 
 
