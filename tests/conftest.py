@@ -14,7 +14,7 @@ from django.db import connections
 from psycopg import sql
 
 ROOT = Path(__file__).resolve().parents[1]
-pytest_plugins = ["tests.fixtures"]
+pytest_plugins = ["tests.fixtures", "tests.openapi_truth"]
 
 
 @pytest.fixture(scope="session")

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
 from billing.models import Interval, InvoiceStatus, LineKind, SubscriptionStatus
@@ -191,13 +192,19 @@ class UsageQuerySerializer(Serializer):
         return {"from": serializers.DateTimeField(required=False)} | super().get_fields()
 
 
-class UsageRowSerializer(Serializer):
-    """The quantity of one meter for one job, model or day (null for usage of none)."""
+@extend_schema_field({"type": ["string", "null"]})
+class _TypeIdOrNull(TypeIdField):
+    """Of usage that belongs to none. `allow_null` would put it into rows that are not grouped by it."""
 
+
+class UsageRowSerializer(Serializer):
+    """The quantity of one meter, for one job, model or day where grouped by that (null for usage of none)."""
+
+    # Not read_only: what is read only is required in the document.
     meter = serializers.CharField(read_only=True)
-    job = TypeIdField("job", source="job_id", read_only=True, required=False)
-    model = TypeIdField("mdl", source="model_id", read_only=True, required=False)
-    day = serializers.DateField(read_only=True, required=False)
+    job = _TypeIdOrNull("job", source="job_id", required=False)
+    model = _TypeIdOrNull("mdl", source="model_id", required=False)
+    day = serializers.DateField(required=False)
     quantity = serializers.IntegerField(source="total", read_only=True)
     billed = serializers.IntegerField(read_only=True, help_text="What of it stands on an invoice.")
     events = serializers.IntegerField(read_only=True)
@@ -231,11 +238,11 @@ class UsageEventAnswerSerializer(Serializer):
     index = serializers.IntegerField(read_only=True)
     status = serializers.ChoiceField(["accepted", "duplicate", "refused"], read_only=True)
     differs = serializers.BooleanField(
-        read_only=True, required=False, help_text="A duplicate whose content is not the first one's: the first stands."
+        required=False, help_text="A duplicate whose content is not the first one's: the first stands."
     )
-    code = serializers.CharField(read_only=True, required=False)
-    field = serializers.CharField(read_only=True, required=False)
-    detail = serializers.CharField(read_only=True, required=False)
+    code = serializers.CharField(required=False)
+    field = serializers.CharField(required=False)
+    detail = serializers.CharField(required=False)
 
 
 class UsageEventsAnswerSerializer(Serializer):

@@ -3,6 +3,7 @@
 from typing import Any
 
 from django.http import HttpResponse
+from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, extend_schema, inline_serializer
 from rest_framework import serializers
 from rest_framework.request import Request
@@ -63,7 +64,11 @@ class ReportView(ApiView):
 class ReportDoor(ReportView):
     """One report."""
 
-    @extend_schema(parameters=_PARAMETERS, responses=_REPORT, summary="A growth report")
+    @extend_schema(
+        parameters=_PARAMETERS,
+        responses={(200, "application/json"): _REPORT, (200, "text/csv"): OpenApiTypes.STR},
+        summary="A growth report",
+    )
     def get(self, request: Request, name: str) -> Response | HttpResponse:
         """Figures per currency, with the definitions' version; each row drills to the rows it is made of."""
         params = catalogue.params_of(name, request.query_params)
@@ -77,7 +82,8 @@ class ReportRows(ReportView):
 
     @extend_schema(
         parameters=[*_PARAMETERS, OpenApiParameter("key", str, required=True, description="The row's `group`.")],
-        responses=_ROWS, summary="The rows that a report's line is made of",
+        responses={(200, "application/json"): _ROWS, (200, "text/csv"): OpenApiTypes.STR},
+        summary="The rows that a report's line is made of",
     )  # fmt: skip
     def get(self, request: Request, name: str) -> Response | HttpResponse:
         """Paged; as CSV or XLSX, the page's rows."""

@@ -5,6 +5,7 @@ import io
 from datetime import datetime, timedelta
 
 from django.http import HttpResponse
+from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework import serializers
 from rest_framework.request import Request
@@ -70,7 +71,7 @@ class DevicesView(ApiView):
     content_negotiation_class = AsItComes
 
     @extend_schema(
-        responses=DevicesReport,
+        responses={(200, "application/json"): DevicesReport, (200, "text/csv"): OpenApiTypes.STR},
         parameters=[
             OpenApiParameter("from", datetime),
             OpenApiParameter("to", datetime),

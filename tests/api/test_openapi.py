@@ -1,15 +1,18 @@
 """The OpenAPI document is valid, complete, and read without any third party."""
 
+import json
 import re
 from typing import Any
 
 import pytest
 from django.contrib.staticfiles import finders
+from django.http import HttpResponse
 from django.test import Client
 from drf_spectacular.generators import SchemaGenerator
 from drf_spectacular.validation import validate_schema
 
 from tests.guards.permission_table import addresses
+from tests.openapi_truth import faults
 
 METHODS = {"get", "post", "put", "patch", "delete"}
 
@@ -103,6 +106,18 @@ def test_doors_for_everybody_ask_for_no_credentials_and_all_others_do(document: 
 def test_every_success_is_described(document: dict) -> None:
     for method, path, operation in operations(document):
         assert any(status.startswith("2") for status in operation["responses"]), f"{method} {path}"
+
+
+def test_an_answer_that_the_document_does_not_tell_of_is_noticed() -> None:
+    def told(status: int, body: object, kind: str = "application/json") -> str:
+        answer = HttpResponse(json.dumps(body), status=status, content_type=kind)
+        return "; ".join(faults("GET", "/v1/members", answer))
+
+    assert told(200, {"data": [], "next_cursor": None}) == ""
+    assert "'next_cursor' is a required property" in told(200, {"data": []})
+    assert "may not answer 418" in told(418, {})
+    assert "as 'text/html'" in told(200, {}, "text/html")
+    assert "'code' is a required property" in told(404, {"title": "x"}, "application/problem+json")
 
 
 def test_the_documentation_page_needs_nobody_elses_host(db: None) -> None:

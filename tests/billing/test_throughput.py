@@ -22,6 +22,7 @@ BATCHES, SIZE = 10, 1000
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("uncompared")
 def test_the_door_takes_at_least_half_of_what_plain_inserts_take(
     real_db: None, api: ApiClient, tenant: Tenant, record_property: object
 ) -> None:

@@ -26,6 +26,7 @@ _PROBLEM = {
 _STATUSES = {"400": "Malformed", "401": "Not authenticated", "402": "Payment required", "403": "Not allowed",
              "404": "No such thing", "405": "No such method", "406": "Not acceptable", "409": "Conflict",
              "413": "Too large", "415": "Unsupported media type", "422": "Invalid value", "429": "Rate limited",
+             "502": "A service that it needs did not carry it out",
              "503": "Unavailable for a moment"}  # fmt: skip
 _PAGING = [
     OpenApiParameter("cursor", str, description="`next_cursor` of the page before."),
