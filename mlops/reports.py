@@ -40,18 +40,21 @@ class DeviceRow:
 # A session's boot-clock readings are placed in business time by the moment it began; what crosses the period's ends is
 # cut there.
 _REPORT = """
-    WITH bounds AS (
+    WITH placed AS (
         SELECT s.id, s.device_id,
                s.started_ms, s.last_ms,
                s.started_ms + (EXTRACT(EPOCH FROM (%s::timestamptz - s.created_at)) * 1000)::bigint AS low,
                s.started_ms + (EXTRACT(EPOCH FROM (%s::timestamptz - s.created_at)) * 1000)::bigint AS high
         FROM mlops_devicesession s
+    ), bounds AS (
+        SELECT * FROM placed WHERE last_ms > low AND started_ms < high
     ), walls AS (
         SELECT device_id, SUM(GREATEST(0, LEAST(last_ms, high) - GREATEST(started_ms, low))) AS wall
         FROM bounds GROUP BY device_id
     ), held AS (
         SELECT b.device_id, g.disposition, SUM(GREATEST(0, LEAST(g.end_ms, b.high) - GREATEST(g.start_ms, b.low))) AS ms
-        FROM bounds b JOIN mlops_segment g ON g.session_id = b.id GROUP BY b.device_id, g.disposition
+        FROM bounds b JOIN mlops_segment g ON g.session_id = b.id AND g.end_ms > b.low AND g.start_ms < b.high
+        GROUP BY b.device_id, g.disposition
     )
     SELECT d.id, d.name, d.device_class, d.hourly_cost, d.cost_currency, COALESCE(w.wall, 0),
            COALESCE(SUM(h.ms) FILTER (WHERE h.disposition = 'billed'), 0),
