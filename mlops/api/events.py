@@ -1,6 +1,7 @@
 """The event stream of a job: Server-Sent Events that resume where they broke off and end when the job does."""
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncIterator
 from uuid import UUID
 
@@ -14,6 +15,7 @@ from rest_framework.request import Request
 
 from millrace.api.views import ApiView
 from millrace.kernel import valkey
+from millrace.kernel.errors import TooManyRequests
 from millrace.kernel.tenancy import no_scope, tenant_scope
 from mlops import selectors
 from mlops.api.negotiation import AsItComes
@@ -24,6 +26,9 @@ from mlops.states import AT_REST
 # A nudge that got lost costs this much; it is also how often an idle stream shows that it lives.
 _POLL_SECONDS = 2.0
 _MOST_AT_ONCE = 500
+# Each stream holds a connection to Valkey and looks into the database: so many of a tenant, in this process.
+_MOST_OF_A_TENANT = 100
+_open: Counter[UUID] = Counter()
 
 
 class JobEventsView(ApiView):
@@ -39,6 +44,8 @@ class JobEventsView(ApiView):
     def get(self, request: Request, job_id: str) -> StreamingHttpResponse:
         """Everything that happened and happens to the job, until it rests."""
         job = selectors.job(self.caller.tenant_id, job_id)
+        if _open[job.tenant_id] >= _MOST_OF_A_TENANT:
+            raise TooManyRequests("Too many event streams of this organisation are open.", retry_after=10)
         last = request.headers.get("Last-Event-ID", request.query_params.get("after", "0"))
         after = int(last) if last.isascii() and last.isdigit() and len(last) <= 9 else 0
         answer = StreamingHttpResponse(_stream(job.tenant_id, job.pk, after), content_type="text/event-stream")
@@ -50,6 +57,7 @@ class JobEventsView(ApiView):
 async def _stream(tenant_id: UUID, job_id: UUID, after: int) -> AsyncIterator[bytes]:
     client = valkey.async_client()
     nudges = client.pubsub()
+    _open[tenant_id] += 1
     try:
         await nudges.subscribe(channel_of(job_id))
         while True:
@@ -66,6 +74,7 @@ async def _stream(tenant_id: UUID, job_id: UUID, after: int) -> AsyncIterator[by
                 yield b": still here\n\n"
             await _nudge(nudges)
     finally:
+        _open[tenant_id] -= 1
         await nudges.aclose()
         await client.aclose()
 

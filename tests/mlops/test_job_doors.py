@@ -1,5 +1,6 @@
 """Jobs and models through the API."""
 
+import asyncio
 import io
 from typing import Any
 
@@ -10,7 +11,7 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
 from accounts.models import Tenant, User
-from millrace.kernel import outbox
+from millrace.kernel import outbox, valkey
 from millrace.kernel.models import OutboxEvent
 from millrace.kernel.tenancy import no_scope, platform_scope, tenant_scope
 from mlops.api import events
@@ -162,6 +163,26 @@ def test_a_long_story_is_told_without_waiting_for_news(
 
     assert told.count(b"id: ") == 3
     assert told.endswith(b"event: end\ndata: {}\n\n")
+
+
+def test_a_watcher_that_leaves_leaves_nothing_and_makes_room(
+    api: Any, tenant: Tenant, real_db: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(events, "_MOST_OF_A_TENANT", 1)
+    job = cast.submit(tenant)
+    address, channel = f"/v1/jobs/{job.public_id}/events", events.channel_of(job.pk)
+
+    def watchers() -> int:
+        return dict(valkey.client().pubsub_numsub(channel))[channel.encode()]
+
+    with asyncio.Runner() as loop:
+        stream = events._stream(tenant.pk, job.pk, 0)
+        loop.run(anext(stream))  # type: ignore[arg-type]
+        assert (watchers(), Client().get(address, headers=api.headers).status_code) == (1, 429)
+        loop.run(stream.aclose())  # type: ignore[attr-defined]
+
+    assert watchers() == 0
+    assert Client().get(address, headers=api.headers).status_code == 200
 
 
 def test_cancel_and_resume_through_the_doors(api: Any, tenant: Tenant) -> None:
