@@ -70,7 +70,7 @@ class Terminal:
         os.set_blocking(self.process.stdout.fileno(), False)
         self.text = ""
 
-    def shows(self, wanted: str, *, times: int = 1, seconds: float = 15) -> bool:
+    def shows(self, wanted: str, *, times: int = 1, seconds: float = 60) -> bool:
         """Wait until `wanted` stood on the screen so many times."""
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline:
@@ -84,7 +84,7 @@ class Terminal:
         """Signal the runner and wait for it; its exit status."""
         if self.process.poll() is None:
             self.process.send_signal(number)
-        status = self.process.wait(20)
+        status = self.process.wait(60)
         self._read()
         return status
 
@@ -202,7 +202,7 @@ def test_programs_die_with_a_killed_runner(folder: Path, terminal: list[Terminal
 
     terminal[0].end(signal.SIGKILL)
 
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + 60
     while _lives(pid) and time.monotonic() < deadline:
         time.sleep(0.05)
     assert not _lives(pid)
