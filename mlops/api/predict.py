@@ -9,6 +9,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from millrace.api.fields import Serializer, TypeIdField
+from millrace.api.throttling import StrangerThrottle
 from millrace.api.views import ApiView
 from millrace.kernel import ids, valkey
 from millrace.kernel.errors import NotFound
@@ -42,8 +43,8 @@ class PredictView(ApiView):
     permission = {"POST": "predict"}
     # Predictions are stored under the key themselves: it works in front of Django, too.
     idempotent = frozenset()
-    # The queueing script counts the request in the same window.
-    throttle_classes = []
+    # The queueing script counts the caller's request in the same window.
+    throttle_classes = [StrangerThrottle]
 
     @extend_schema(
         request=PredictIn,

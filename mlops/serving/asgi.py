@@ -5,7 +5,6 @@ Everything else, and every request without a bearer, goes on to Django, whose vi
 
 import re
 from collections.abc import Awaitable, Callable
-from http import HTTPStatus
 from typing import Any
 from uuid import UUID
 
@@ -59,6 +58,9 @@ class PredictDoor:
         try:
             answer = await _answer(found[1], headers, receive)
             content_type = b"application/json"
+        except Unauthenticated:  # before the body was read; Django counts whom nobody knows by their address
+            await self._django(scope, receive, send)
+            return
         except Problem as problem:
             answer = DoorAnswer(problem.status, problems.from_problem(problem), _problem_headers(problem))
             content_type = problems.CONTENT_TYPE.encode()
@@ -117,8 +119,6 @@ def _problem_headers(problem: Problem) -> dict[str, str]:
     headers = {}
     if "retry_after" in problem.extra:
         headers["Retry-After"] = str(problem.extra["retry_after"])
-    if problem.status == HTTPStatus.UNAUTHORIZED:
-        headers["WWW-Authenticate"] = 'Bearer realm="api"'
     return headers
 
 

@@ -4,11 +4,13 @@ from types import SimpleNamespace
 
 import pytest
 import redis
+from asgiref.sync import async_to_sync
 from django.test import Client, RequestFactory
 
 from accounts.models import Tenant
 from millrace.api.throttling import client_address
 from millrace.settings import env
+from mlops.serving.asgi import PredictDoor
 from tests.factories import ApiClient, api_client
 
 
@@ -55,6 +57,28 @@ def test_refused_requests_count_too(api: ApiClient, tenant: Tenant) -> None:
 
     assert [guesser.get("/v1/me").status_code for _ in range(3)] == [401, 401, 429]
     assert [reader.patch("/v1/tenant", {"name": "X"}).status_code for _ in range(4)] == [403, 403, 403, 429]
+
+
+@pytest.mark.usefixtures("_few")
+def test_guesses_of_keys_count_at_the_door_of_predictions_too(db: None) -> None:
+    guesser, path = ApiClient("mr_test_000000000000_guess"), "/v1/models/mdl_01h455vb4pex5vsknk084sn02q/predict"
+
+    assert [guesser.post(path, {"inputs": [1]}).status_code for _ in range(3)] == [401, 401, 429]
+
+
+def test_the_fast_door_leaves_whom_it_does_not_know_to_django(database: None) -> None:
+    handed_on: list[dict] = []
+
+    async def django(scope: dict, receive: object, send: object) -> None:
+        handed_on.append(scope)
+
+    scope = {"type": "http", "method": "POST", "path": "/v1/models/mdl_x/predict",
+             "headers": [(b"authorization", b"Bearer mr_test_000000000000_guess")]}  # fmt: skip
+    async_to_sync(PredictDoor(django))(
+        scope, lambda: pytest.fail("the body was read"), lambda _: pytest.fail("answered")
+    )
+
+    assert handed_on == [scope]
 
 
 @pytest.mark.usefixtures("_few")

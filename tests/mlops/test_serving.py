@@ -242,7 +242,8 @@ def test_the_fast_door_refuses_as_django_does(api: Any, tenant: Tenant) -> None:
     assert _fast(api, address, b'{"inputs": ').status_code == 400
     assert _fast(api, address, b'{"inputs": ' + b"[" * 10_000 + b"]" * 10_000 + b"}").status_code in (400, 422)
     assert _fast(api, address, b" " * (settings.DATA_UPLOAD_MAX_MEMORY_SIZE + 1)).status_code == 413
-    assert _fast(factories.ApiClient("mr_test_nobody_x"), address, body).status_code == 401
+    with pytest.raises(AssertionError, match="went on to Django"):  # which counts whom nobody knows
+        _fast(factories.ApiClient("mr_test_nobody_x"), address, body)
     assert _fast(factories.api_client(tenant, ["read"]), address, body).status_code == 403
     assert _fast(factories.api_client(other), address, body).status_code == 404
     assert valkey.client().xlen(STREAM) == 0

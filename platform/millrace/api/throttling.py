@@ -47,6 +47,14 @@ def is_flooding(request: Any, door: str) -> bool:
     return used > settings.ANONYMOUS_RATE_PER_MINUTE
 
 
+class StrangerThrottle(CallerThrottle):
+    """For doors that count their callers in their own way: counts whom nobody knows, such as guessers of keys."""
+
+    def allow_request(self, request: Request, view: Any) -> bool:
+        """As above."""
+        return isinstance(request.auth, Caller) or super().allow_request(request, view)
+
+
 def _count(key: str) -> int:
     """Requests in the window so far, this one included. Without Valkey nobody is counted and everybody is served:
     a limiter that is down must not take the API down with it."""
