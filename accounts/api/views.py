@@ -205,7 +205,7 @@ class ApiKeyDoor(ApiView):
 
     @extend_schema(request=None, responses={204: None}, summary="Revoke an API key")
     def delete(self, request: Request, key_id: str) -> Response:
-        """It opens nothing from the next request on. Safe to repeat."""
+        """It opens nothing from the next request on, and no online prediction after four seconds. Safe to repeat."""
         api_key_revoke(key=self._key(key_id), actor=self.caller.actor)
         return Response(status=204)
 

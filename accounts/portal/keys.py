@@ -62,7 +62,7 @@ def index(request: HttpRequest) -> HttpResponse:
 @require_POST
 @page("keys.write")
 def revoke(request: HttpRequest, key_id: str) -> HttpResponse:
-    """The key is useless from the next request on."""
+    """The key is useless from now on."""
     caller = request.caller  # type: ignore[attr-defined]
     key = selectors.api_key_by_id(caller.tenant_id, key_id)
     attempt(request, lambda: api_key_revoke(key=key, actor=caller.actor), done=f"The key {key.name} is revoked.")

@@ -37,7 +37,7 @@ def api_key_create(
 
 
 def api_key_revoke(*, key: ApiKey, actor: Actor) -> ApiKey:
-    """Make the key useless from the next request on. Safe to repeat."""
+    """Make the key useless from the next request on; the door of predictions remembers it for seconds. Safe to repeat."""
     with transaction.atomic():
         revoked = ApiKey.objects.filter(pk=key.pk, revoked_at__isnull=True).update(revoked_at=clock.now())
         if revoked:
