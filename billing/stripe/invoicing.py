@@ -25,6 +25,7 @@ from billing.stripe.mirrors import uuid_in
 from billing.stripe.reversals import credit_notes_post
 from billing.stripe.subscriptions import subscription_sync
 from millrace.kernel.money import step
+from millrace.kernel.tenancy import platform_scope
 
 logger = logging.getLogger(__name__)
 _CYCLE = "subscription_cycle"
@@ -45,9 +46,11 @@ def on_invoice_deleted(event: StripeEvent) -> None:
 
 
 def draft_hold(payload: dict[str, Any]) -> None:
-    """Called by the webhook before it answers: keep a new cycle's draft from finalising on its own."""
+    """Called by the webhook before it answers: keep a new cycle's draft from finalising on its own. Another product's in
+    the same account at Stripe is left alone: nobody here would ever finalise it."""
     found = payload["data"]["object"]
-    if payload["type"] == "invoice.created" and _awaits_usage(found) and found.get("auto_advance"):
+    awaits = payload["type"] == "invoice.created" and _awaits_usage(found) and found.get("auto_advance")
+    if awaits and _is_ours(found):
         try:
             client().v1.invoices.update(found["id"], {"auto_advance": False})
         except stripe.InvalidRequestError:
@@ -154,6 +157,14 @@ def _awaits_usage(found: dict[str, Any]) -> bool:
     return found["status"] == "draft" and (
         is_last or (found["billing_reason"] == _CYCLE and subscription_id_of(found) != "")
     )
+
+
+def _is_ours(found: dict[str, Any]) -> bool:
+    details = (found.get("parent") or {}).get("subscription_details") or {}
+    if uuid_in(details.get("metadata"), "tenant_id") or uuid_in(found.get("metadata"), "tenant_id"):
+        return True
+    with platform_scope(reason="an invoice may be any tenant's"):
+        return Subscription.objects.filter(stripe_id=subscription_id_of(found)).exists()
 
 
 def _push(fetched: Fetched, lines: list[InvoiceLine]) -> None:

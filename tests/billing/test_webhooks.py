@@ -209,6 +209,27 @@ def test_m16_a_draft_that_cannot_be_held_is_not_acknowledged(
     assert client().v1.invoices.retrieve(created["data"]["object"]["id"]).auto_advance is False
 
 
+@pytest.mark.parametrize("ours", [False, True])
+def test_m16_the_draft_of_another_product_is_left_to_it(world: World, tenant: Tenant, ours: bool) -> None:
+    world.account(tenant)
+    subscription = world.subscribe(tenant, "starter")
+    if ours:  # though somebody took our marks off it
+        client().v1.subscriptions.update(subscription.stripe_id, {"metadata": ""})
+    else:
+        customer = subscription.billing_account.stripe_customer_id
+        other: dict = {"customer": customer, "items": [{"price": subscription.price_version.stripe_price_id}]}
+        other |= {"collection_method": "send_invoice", "days_until_due": 7}
+        client().v1.subscriptions.cancel(subscription.stripe_id)
+        client().v1.subscriptions.create(other)
+    world.deliver()
+    world.advance(RENEWAL, deliver=False)
+
+    (created,) = [event for event in world.fresh_events() if event["type"] == "invoice.created"]
+    assert world.post(created).status_code == 200
+
+    assert client().v1.invoices.retrieve(created["data"]["object"]["id"]).auto_advance is not ours
+
+
 def test_m16_an_invoice_finalised_without_us_loses_no_usage(world: World, tenant: Tenant) -> None:
     world.account(tenant)
     world.subscribe(tenant, "starter")
