@@ -22,12 +22,15 @@ class Receiver:
         self.events: list[Any] = []
         self.answers: list[int] = []  # statuses for the next requests; 200 when there are none
         self.refuse_all = False
+        self.answering = threading.Event()  # cleared: it takes requests and does not answer
+        self.answering.set()
         receiver = self
 
         class Handler(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
 
             def do_POST(self) -> None:
+                receiver.answering.wait()
                 body = self.rfile.read(int(self.headers["Content-Length"]))
                 event = stripe.Webhook.construct_event(body, self.headers["Stripe-Signature"], WEBHOOK_SECRET)
                 status = 503 if receiver.refuse_all else receiver.answers.pop(0) if receiver.answers else 200
@@ -48,6 +51,7 @@ class Receiver:
         return [event.type for event in self.events]
 
     def close(self) -> None:
+        self.answering.set()
         self._server.shutdown()
         self._server.server_close()
 
