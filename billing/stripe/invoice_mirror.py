@@ -95,6 +95,8 @@ def _upsert(found: dict[str, Any], lines: list[dict[str, Any]]) -> Invoice:
     for name, value in values.items():
         setattr(known, name, value)
     known.status = found["status"]
+    if known.status != InvoiceStatus.DRAFT:
+        known.hold_reason = ""  # whoever finalised it
     known.save()
     if known.status == InvoiceStatus.OPEN and known.attempt_count > attempts_before:
         payload = {"invoice_id": str(known.pk), "tenant_id": str(tenant_id), "attempt": known.attempt_count}

@@ -66,13 +66,7 @@ def invoice_advance(stripe_id: str) -> Invoice:
     if not _awaits_usage(fetched.found) or fetched.invoice.subscription is None:
         return fetched.invoice
     _hold(fetched)
-    # What the period was sold at may be news that has not been handled yet.
-    subscription = subscription_sync(fetched.invoice.subscription.stripe_id)
-    _earlier_first(subscription, fetched.invoice.period_start)
-    ended_early = subscription.ended_at and fetched.invoice.period_start >= subscription.current_period_start
-    lines = invoice_rate(
-        invoice_id=fetched.invoice.pk, whole_end=subscription.current_period_end if ended_early else None
-    )
+    lines = _rate(fetched.invoice, fetched.invoice.subscription)
     try:
         _push(fetched, lines)
     except stripe.InvalidRequestError as error:
@@ -88,6 +82,17 @@ def invoice_advance(stripe_id: str) -> Invoice:
         return fetched.invoice
     _finalize(fetched.invoice)
     return invoice_sync(stripe_id).invoice
+
+
+def _rate(invoice: Invoice, subscription: Subscription) -> list[InvoiceLine]:
+    whole_end = None
+    if invoice.rated_at is None:
+        # What the period was sold at may be news that has not been handled yet.
+        subscription = subscription_sync(subscription.stripe_id)
+        _earlier_first(subscription, invoice.period_start)
+        if subscription.ended_at and invoice.period_start >= subscription.current_period_start:
+            whole_end = subscription.current_period_end
+    return invoice_rate(invoice_id=invoice.pk, whole_end=whole_end)
 
 
 def _hold(fetched: Fetched) -> None:

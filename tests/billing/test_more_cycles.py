@@ -284,6 +284,12 @@ def test_a_line_that_stripe_refuses_is_named_by_reconcile(world: World, tenant: 
     world.advance(RENEWAL)
 
     assert any("is held: Stripe refuses a line" in line for line in differences())
+    held = world.invoices(tenant)[1]
+    client().v1.invoices.finalize_invoice(held.stripe_id)  # a person lets it go without the line
+    world.now += timedelta(hours=1)
+    world.deliver()
+    assert (world.invoices(tenant)[1].status, world.invoices(tenant)[1].hold_reason) == ("paid", "")
+    assert differences() == []
 
 
 def test_m8_a_trial_is_given_once(world: World, tenant: Tenant) -> None:
