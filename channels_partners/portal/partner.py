@@ -12,7 +12,7 @@ from django.views.decorators.http import require_POST, require_safe
 from accounts.portal.guard import page
 from channels_partners import selectors
 from channels_partners.attribution import CLICK_WINDOW
-from channels_partners.models import Partner
+from channels_partners.models import Partner, PartnerStatus
 from channels_partners.reports.params import Params
 from channels_partners.reports.partners import partner_report
 from channels_partners.reports.queries import paying_tenants
@@ -95,6 +95,8 @@ def links(request: HttpRequest) -> HttpResponse:
         "code_form": forms_["code"],
         "base": settings.PUBLIC_BASE_URL,
         "window_days": CLICK_WINDOW.days,
+        "may_change": "partner.write" in request.caller.permissions  # type: ignore[attr-defined]
+        and partner.status == PartnerStatus.ACTIVE,
     }
     return render(request, "channels_partners/links.html", values)
 

@@ -104,7 +104,10 @@ def test_suspended_partner_reads_on_and_changes_nothing(partner: Partner, member
     link, browser = make_link(partner), factories.logged_in(member)
     partner_change(partner=partner, status="suspended", actor=factories.SYSTEM)
 
-    assert browser.get("/partner/links/").status_code == 200
+    page = browser.get("/partner/links/").content.decode()
+    assert f"/r/{link.code}" in page
+    assert f"Disable {link.code}" not in page
+    assert "Make the link" not in page
     assert browser.post("/partner/links/", sent).status_code == 403
     assert browser.post(f"/partner/links/{link.public_id}/disable").status_code == 403
     with platform_scope(reason="look"):
