@@ -2,6 +2,7 @@
 
 from threading import Barrier, Thread
 from typing import Any
+from unittest import mock
 from uuid import uuid4
 
 import pytest
@@ -53,6 +54,56 @@ def test_the_same_key_with_another_body_is_a_conflict(api: ApiClient, act, door:
 
     assert (answer.status_code, answer.json()["code"]) == (409, "idempotency_conflict")
     assert renames() == 1
+
+
+def test_another_body_is_refused_while_the_first_is_still_under_way(api: ApiClient, act) -> None:
+    meanwhile: list[Any] = []
+
+    def rename_slowly(view: Any) -> Response:
+        if view.request.data["name"] == "one":
+            meanwhile.append(api.post("/v1/test/outward", {"name": "two"}, key="k1"))
+        return rename(view)
+
+    act(rename_slowly)
+    first = api.post("/v1/test/outward", {"name": "one"}, key="k1")
+
+    assert (meanwhile[0].status_code, meanwhile[0].json()["code"]) == (409, "idempotency_conflict")
+    assert (first.status_code, first.json()["times"]) == (201, 1)
+    assert renames() == 1
+
+
+def test_who_died_after_claiming_the_key_is_repeated_and_nobody_else_takes_it(api: ApiClient, act) -> None:
+    def die(view: Any) -> Response:
+        raise SystemExit
+
+    act(die)
+    with (
+        mock.patch("millrace.api.idempotency._Records.let_go"),
+        pytest.raises(SystemExit),
+    ):  # a kill -9 lets go of nothing
+        api.post("/v1/test/outward", {"name": "one"}, key="k1")
+    act(rename)
+
+    assert api.post("/v1/test/outward", {"name": "two"}, key="k1").status_code == 409
+    again = api.post("/v1/test/outward", {"name": "one"}, key="k1")
+    assert (again.status_code, again.json()["times"]) == (201, 1)
+    assert "Idempotent-Replayed" not in again
+
+
+def test_a_twin_that_was_faster_has_the_answer(api: ApiClient, act) -> None:
+    twins: list[Any] = []
+
+    def rename_behind(view: Any) -> Response:
+        if not twins:
+            twins.append(None)
+            twins.append(api.post("/v1/test/outward", {"name": "one"}, key="k1"))
+        return rename(view)
+
+    act(rename_behind)
+    slower = api.post("/v1/test/outward", {"name": "one"}, key="k1")
+
+    assert slower.json() == twins[1].json() == {"renamed": "one", "times": 1}
+    assert slower["Idempotent-Replayed"] == "true"
 
 
 def test_the_order_of_members_makes_no_other_body(api: ApiClient, act) -> None:

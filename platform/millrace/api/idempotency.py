@@ -2,6 +2,7 @@
 
 The key is stored in the same transaction as what the request did: if that fails, the key is free again and nothing
 happened (M1). Two requests with one key at the same moment wait for each other on the unique index.
+What talks to other services holds no transaction open meanwhile: its key is claimed before, and let go when it fails.
 """
 
 import hashlib
@@ -58,35 +59,91 @@ def run(
     """Answer from the record, or run `handler` and record its answer.
 
     With `holds_transaction` the handler runs inside the record's transaction. A handler that talks to other services
-    sets it False: it runs first, is safe to repeat by its own means, and the first recorded answer wins.
+    sets it False: the key is claimed for this body first, the handler is safe to repeat by its own means (after a death
+    in between it is), and the first recorded answer wins.
     The members of `shown_once` (secrets) are kept out of the record: a replay carries null in their place.
     """
-    tenant_id: Any = caller.tenant_id if caller.has_tenant else None
-    key, path, body_hash = key_of(request), _stored_path(request, caller), _fingerprint(request.data)
+    tenant_id = caller.tenant_id if caller.has_tenant else None
+    fields = {"tenant_id": tenant_id, "path": _stored_path(request, caller), "key": key_of(request)}
+    records = _Records(fields, _fingerprint(request.data), shown_once)
     with _keeping(tenant_id):
-        known = IdempotencyRecord.objects.filter(tenant_id=tenant_id, path=path, key=key).first()
-    if known is not None:
-        return _replay(known, body_hash)
-    first = handler() if not holds_transaction else None
-    if first is not None and first.status_code >= 400:
-        return first
+        known = records.rows().first()
+    if known is not None and known.status is not None:
+        return records.replay(known)
+    return (_within if holds_transaction else _outward)(records, handler)
+
+
+class _Records:
+    """The record of one key: at most one row."""
+
+    def __init__(self, fields: dict[str, Any], body_hash: str, shown_once: frozenset[str]) -> None:
+        self.fields, self.body_hash, self.shown_once = fields, body_hash, shown_once
+        self.tenant_id = fields["tenant_id"]
+
+    def rows(self) -> Any:
+        return IdempotencyRecord.objects.filter(**self.fields)
+
+    def claim(self) -> tuple[IdempotencyRecord, bool]:
+        """The key's row, and whether it is new. Waits for whoever has it in an open transaction."""
+        record = IdempotencyRecord(body_hash=self.body_hash, **self.fields)
+        with _keeping(self.tenant_id):
+            IdempotencyRecord.objects.bulk_create([record], ignore_conflicts=True)
+            stored = (
+                self.rows().first() or record
+            )  # let go of by now: the caller will find out when it keeps its answer
+        return stored, stored.pk == record.pk
+
+    def keep(self, stored: IdempotencyRecord, response: Response) -> None:
+        stored.status, stored.body = response.status_code, _without(self.shown_once, _plain(response.data))
+        with _keeping(self.tenant_id):
+            stored.save(update_fields=["status", "body"])
+
+    def let_go(self) -> None:
+        with _keeping(self.tenant_id):
+            self.rows().filter(status__isnull=True).delete()
+
+    def replay(self, known: IdempotencyRecord) -> Response:
+        self.refuse_another(known)
+        return Response(known.body, status=known.status, headers={"Idempotent-Replayed": "true"})
+
+    def refuse_another(self, known: IdempotencyRecord) -> None:
+        if known.body_hash != self.body_hash:
+            raise IdempotencyConflict("Use a new Idempotency-Key for a new request.", field="Idempotency-Key")
+
+
+def _within(records: _Records, handler: Callable[[], Response]) -> Response:
     try:
         with transaction.atomic():
-            record = IdempotencyRecord(tenant_id=tenant_id, key=key, path=path, body_hash=body_hash)
-            with _keeping(tenant_id):
-                IdempotencyRecord.objects.bulk_create([record], ignore_conflicts=True)
-                stored = IdempotencyRecord.objects.get(tenant_id=tenant_id, path=path, key=key)
-            if stored.pk != record.pk:
-                return _replay(stored, body_hash)
-            response = first if first is not None else handler()
+            stored, is_new = records.claim()
+            if not is_new:
+                return records.replay(stored)
+            response = handler()
             if response.status_code >= 400:
                 raise _Refused(response)
-            stored.status, stored.body = response.status_code, _without(shown_once, _plain(response.data))
-            with _keeping(tenant_id):
-                stored.save(update_fields=["status", "body"])
+            records.keep(stored, response)
             return response
     except _Refused as refused:
         return refused.response
+
+
+def _outward(records: _Records, handler: Callable[[], Response]) -> Response:
+    records.refuse_another(records.claim()[0])
+    try:
+        response = handler()
+    except BaseException:
+        records.let_go()
+        raise
+    if response.status_code >= 400:
+        records.let_go()
+        return response
+    with transaction.atomic():
+        records.claim()
+        with _keeping(records.tenant_id):
+            stored = records.rows().select_for_update().get()
+        if stored.status is not None:  # a twin was faster
+            return records.replay(stored)
+        records.keep(stored, response)
+    return response
 
 
 def once(
@@ -107,12 +164,6 @@ def once(
         stored.status, stored.body = 201, make()
         stored.save(update_fields=["status", "body"])
         return str(stored.body), True
-
-
-def _replay(record: IdempotencyRecord, body_hash: str) -> Response:
-    if record.body_hash != body_hash:
-        raise IdempotencyConflict("Use a new Idempotency-Key for a new request.", field="Idempotency-Key")
-    return Response(record.body, status=record.status, headers={"Idempotent-Replayed": "true"})
 
 
 def _keeping(tenant_id: UUID | None) -> AbstractContextManager[None]:

@@ -8,7 +8,8 @@ from millrace.kernel.models.base import Model
 class IdempotencyRecord(Model):
     """The answer to one keyed request of one tenant, written in the same transaction as what the request did.
 
-    `tenant` is empty for a caller without one, such as staff; `path` then begins with the caller.
+    `tenant` is empty for a caller without one, such as staff; `path` then begins with the caller. `status` is empty
+    while a request that talks to other services has the key and no answer yet.
     """
 
     PREFIX = "idem"
