@@ -1,39 +1,18 @@
 """Who gets the next job: by weight, by plan, each job once."""
 
-import threading
 import time
-from collections.abc import Callable
-from typing import Any
-
-from django.db import connections
+from uuid import UUID
 
 from accounts.models import Tenant
 from billing.models import Plan
 from millrace.kernel.tenancy import tenant_scope
-from mlops.models import TenantShare
+from mlops.models import Job, TenantShare
 from mlops.services.outcomes import job_finish
 from mlops.services.segments import job_segment_open, job_segment_record
 from tests.factories import make_tenant
 from tests.mlops import cast
 from tests.mlops.test_job_services import trained
-
-
-def at_once(count: int, work: Callable[[int], Any]) -> None:
-    """Call `work` with 0 … count - 1 in threads that begin together."""
-    start = threading.Barrier(count)
-
-    def one(number: int) -> None:
-        try:
-            start.wait()
-            work(number)
-        finally:
-            connections.close_all()
-
-    threads = [threading.Thread(target=one, args=(number,)) for number in range(count)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+from tests.threads import in_threads
 
 
 def test_device_time_is_shared_by_weight(tenant: Tenant) -> None:
@@ -81,18 +60,17 @@ def test_claims_at_once_do_not_pass_the_plans_number(real_db: None, tenant: Tena
     for _ in range(8):
         cast.submit(tenant, version)
     sessions = [cast.session() for _ in range(4)]
-    claimed: list[Any] = []
 
-    at_once(4, lambda number: claimed.append(cast.claim(sessions[number])))
+    claimed = in_threads(4, lambda number: cast.claim(sessions[number]))
 
-    assert len([job for job in claimed if job]) == 2
+    assert [type(job) for job in claimed if job] == [Job, Job]
 
 
 def test_eight_threads_claim_every_job_once(real_db: None, tenant: Tenant) -> None:
     version = cast.digits(cast.ready(tenant))
     Plan.objects.update(limits={})
     jobs = {cast.submit(tenant, version).pk for _ in range(40)}
-    claimed: list[Any] = []
+    claimed: list[UUID] = []
     sessions = [cast.session() for _ in range(8)]
 
     def work(number: int) -> None:
@@ -105,7 +83,7 @@ def test_eight_threads_claim_every_job_once(real_db: None, tenant: Tenant) -> No
             else:
                 claimed.append(job.pk)
 
-    at_once(8, work)
+    assert in_threads(8, work) == [None] * 8
 
     assert len(claimed) == 40
     assert set(claimed) == jobs

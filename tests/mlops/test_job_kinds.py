@@ -34,7 +34,7 @@ def end_of(job: Job, worker: Any) -> Job:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(400)
+@pytest.mark.timeout(900)
 def test_train_evaluate_and_predict_a_whole_data_set(start_worker: Any, tenant: Tenant, api: Any) -> None:
     worker = start_worker()
     data = cast.digits(cast.ready(tenant))
@@ -62,6 +62,7 @@ def test_train_evaluate_and_predict_a_whole_data_set(start_worker: Any, tenant: 
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 def test_celery_rings_the_worker_and_a_ring_names_no_job(start_worker: Any, tenant: Tenant) -> None:
     worker = start_worker()
     wait_for(lambda: "devices:" in worker.output(), worker)
@@ -69,7 +70,7 @@ def test_celery_rings_the_worker_and_a_ring_names_no_job(start_worker: Any, tena
         for _ in range(3):
             look.apply_async(queue="jobs.cpu", connection=broker)
 
-    wait_for(lambda: valkey.client().llen("jobs.cpu") == 0, worker, seconds=60)
+    wait_for(lambda: valkey.client().llen("jobs.cpu") == 0, worker)
     assert worker.stop() == 0
 
 

@@ -68,6 +68,7 @@ def usage(tenant: Tenant, meter: str, model: ModelVersion) -> int:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 def test_predictions_are_right_stored_and_billed_once(
     start: Any,
     api: Any,
@@ -96,7 +97,7 @@ def test_predictions_are_right_stored_and_billed_once(
         headers=api.headers | {"Prefer": "respond-async"},
     )  # fmt: skip
     assert later.status_code == 202
-    wait_for(lambda: api.get(later.headers["Location"]).status_code == 200, program, seconds=20)
+    wait_for(lambda: api.get(later.headers["Location"]).status_code == 200, program)
     assert api.get(later.headers["Location"]).json()["outputs"][0]["label"] == said[0]
 
     assert usage(tenant, "predictions", trained) == 3
@@ -109,6 +110,7 @@ def test_predictions_are_right_stored_and_billed_once(
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 def test_32_clients_in_front_of_django_and_every_answer_is_theirs(
     start: Any,
     tenant: Tenant,
@@ -155,6 +157,7 @@ def test_32_clients_in_front_of_django_and_every_answer_is_theirs(
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 def test_what_a_killed_process_had_taken_is_answered_by_the_next(
     start: Any,
     tenant: Tenant,
@@ -178,7 +181,7 @@ def test_what_a_killed_process_had_taken_is_answered_by_the_next(
         pipe.execute()
 
     program = serve(start)
-    wait_for(lambda: client.xpending(STREAM, GROUP)["pending"] == 0, program, seconds=30)
+    wait_for(lambda: client.xpending(STREAM, GROUP)["pending"] == 0, program)
 
     assert usage(tenant, "predictions", trained) == 3
     with tenant_scope(tenant.pk):

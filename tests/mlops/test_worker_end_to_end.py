@@ -20,7 +20,7 @@ from tests.factories import SYSTEM
 from tests.mlops import cast
 from tests.mlops.programs import ROOT, job_now, wait_for
 
-pytestmark = pytest.mark.timeout(400)  # a loaded machine trains slowly
+pytestmark = pytest.mark.timeout(900)  # a loaded machine trains slowly
 
 
 def checkpoints(job: Job) -> int:
