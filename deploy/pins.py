@@ -13,6 +13,8 @@ from pathlib import Path
 
 from packaging.requirements import Requirement
 
+# What only an older patch of a Python needs, so that it is not installed everywhere: redis, below 3.11.3 (Debian's is).
+_ELSEWHERE = {"async-timeout": "5.0.1"}
 _OF_GPU_BUILDS = ("nvidia-", "cuda-", "triton")
 HEADER = """\
 # Versions that the tests ran with: `pip install -c constraints.txt …` (make setup does) gets exactly these.
@@ -57,5 +59,5 @@ def _normal(name: str) -> str:
 
 
 if __name__ == "__main__":
-    pins = closure(asked_for(Path(__file__).resolve().parents[1] / "pyproject.toml"))
+    pins = _ELSEWHERE | closure(asked_for(Path(__file__).resolve().parents[1] / "pyproject.toml"))
     sys.stdout.write(HEADER + "".join(f"{name}=={version}\n" for name, version in sorted(pins.items())))

@@ -3,7 +3,6 @@
 from typing import Any
 
 from django.http import HttpResponse
-from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, extend_schema, inline_serializer
 from rest_framework import serializers
 from rest_framework.request import Request
@@ -13,6 +12,7 @@ from channels_partners.errors import ReportUnknown
 from channels_partners.reports import catalogue, drill, export
 from channels_partners.reports.params import FORMATS
 from millrace.api import pagination, workbook
+from millrace.api.schema import exported
 from millrace.api.views import ApiView
 from millrace.kernel.tenancy import platform_scope
 
@@ -66,7 +66,7 @@ class ReportDoor(ReportView):
 
     @extend_schema(
         parameters=_PARAMETERS,
-        responses={(200, "application/json"): _REPORT, (200, "text/csv"): OpenApiTypes.STR},
+        responses=exported(_REPORT),
         summary="A growth report",
     )
     def get(self, request: Request, name: str) -> Response | HttpResponse:
@@ -82,7 +82,7 @@ class ReportRows(ReportView):
 
     @extend_schema(
         parameters=[*_PARAMETERS, OpenApiParameter("key", str, required=True, description="The row's `group`.")],
-        responses={(200, "application/json"): _ROWS, (200, "text/csv"): OpenApiTypes.STR},
+        responses=exported(_ROWS),
         summary="The rows that a report's line is made of",
     )  # fmt: skip
     def get(self, request: Request, name: str) -> Response | HttpResponse:

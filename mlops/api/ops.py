@@ -5,7 +5,6 @@ import io
 from datetime import datetime, timedelta
 
 from django.http import HttpResponse
-from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework import serializers
 from rest_framework.request import Request
@@ -13,6 +12,7 @@ from rest_framework.response import Response
 
 from millrace.api import workbook
 from millrace.api.fields import MoneyField, Serializer, TypeIdField
+from millrace.api.schema import exported
 from millrace.api.views import ApiView
 from millrace.kernel import clock
 from millrace.kernel.errors import Invalid
@@ -71,7 +71,7 @@ class DevicesView(ApiView):
     content_negotiation_class = AsItComes
 
     @extend_schema(
-        responses={(200, "application/json"): DevicesReport, (200, "text/csv"): OpenApiTypes.STR},
+        responses=exported(DevicesReport),
         parameters=[
             OpenApiParameter("from", datetime),
             OpenApiParameter("to", datetime),

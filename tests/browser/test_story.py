@@ -97,7 +97,7 @@ def test_from_a_partner_s_link_to_a_paid_invoice(page: Any, world: World, start:
 
     worker = start_worker()
     train(page)
-    wait_for(lambda: page.locator("#live .tag").first.inner_text() == "succeeded", worker, 240)
+    wait_for(lambda: page.locator("#live .tag").first.inner_text() == "succeeded", worker)
     page.locator("svg text", has_text="held out").first.wait_for()
     page.click("nav >> text=Models")
     page.click("tbody >> text=Digit reader")

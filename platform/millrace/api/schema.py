@@ -4,9 +4,11 @@ from collections.abc import Callable, Hashable
 from typing import Any, cast
 
 from drf_spectacular.openapi import AutoSchema
+from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, extend_schema, inline_serializer
 from rest_framework import serializers
 
+from millrace.api import workbook
 from millrace.api.permissions import PUBLIC
 
 _PROBLEM = {
@@ -34,6 +36,15 @@ _PAGING = [
         "limit", {"type": "integer", "minimum": 1, "maximum": 200, "default": 50}, description="Rows a page."
     ),
 ]
+
+
+def exported(as_json: Any) -> dict[tuple[int, str], Any]:
+    """The responses of a door whose table is also to be had as CSV and as a workbook."""
+    return {
+        (200, "application/json"): as_json,
+        (200, "text/csv"): OpenApiTypes.STR,
+        (200, workbook.CONTENT_TYPE): OpenApiTypes.BINARY,
+    }
 
 
 def paged(row: type[serializers.BaseSerializer], **kwargs: Any) -> Callable:
