@@ -88,9 +88,8 @@ class _Records:
         record = IdempotencyRecord(body_hash=self.body_hash, **self.fields)
         with _keeping(self.tenant_id):
             IdempotencyRecord.objects.bulk_create([record], ignore_conflicts=True)
-            stored = (
-                self.rows().first() or record
-            )  # let go of by now: the caller will find out when it keeps its answer
+            # None: let go of by now. The caller finds that out when it keeps its answer.
+            stored = self.rows().first() or record
         return stored, stored.pk == record.pk
 
     def keep(self, stored: IdempotencyRecord, response: Response) -> None:
