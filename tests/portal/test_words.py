@@ -6,6 +6,7 @@ import pytest
 from django.template import Context, Template
 
 from millrace.kernel.money import Money
+from millrace.portal import meters
 from millrace.portal.templatetags import portal as words
 
 
@@ -28,6 +29,13 @@ def test_money(amount: object, currency: str, shown: str) -> None:
 ])  # fmt: skip
 def test_quantity(value: object, meter: str, shown: str) -> None:
     assert plain(words.quantity(value, meter)) == shown
+
+
+@pytest.mark.parametrize(("meter", "shown"), [
+    ("gpu_ms:h100", "GPU time, h100"), ("cpu_ms", "CPU time"), ("own:scans", "scans"), ("own:*", "Your own meters"),
+])  # fmt: skip
+def test_meters_are_called_by_words(meter: str, shown: str) -> None:
+    assert meters.label(meter) == shown
 
 
 @pytest.mark.parametrize(

@@ -31,9 +31,9 @@ def words_of(meter: str) -> MeterWords | None:
 
 
 def label(meter: str) -> str:
-    """`GPU time, h100` of `gpu_ms:h100`; a tenant's own meter keeps its name."""
+    """`GPU time, h100` of `gpu_ms:h100`; a tenant's own meter keeps its name, and a price for all of them says so."""
     rest = meter.partition(":")[2]
     known = words_of(meter)
     if known is None:
-        return rest or meter
+        return "Your own meters" if rest == "*" else rest or meter
     return known.name + (f", {rest}" if rest else "")
