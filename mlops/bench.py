@@ -27,7 +27,7 @@ from millrace.kernel.audit import Actor
 from millrace.kernel.benchmark import Row
 from millrace.kernel.tenancy import tenant_scope
 from mlops.benchmarks.client import request_bytes
-from mlops.models import JobState, ModelVersion
+from mlops.models import Job, JobState, ModelVersion
 from mlops.selectors import model_versions
 from mlops.services.datasets import dataset_builtin, dataset_open
 from mlops.services.jobs import JobRequest, job_submit
@@ -90,7 +90,8 @@ def predictions_row() -> Row:
 def _tenant() -> tuple[Tenant, str]:
     """A tenant with a key; its requests are not limited by the minute here."""
     plan = plan_create(
-        code=FREE_PLAN, name="Bench", actor=_ACTOR, quotas={"cpu_ms": 10**12, "predictions": 10**12}
+        code=FREE_PLAN, name="Bench", actor=_ACTOR, features=["train", "predict"],
+        quotas={"cpu_ms": 10**12, "predictions": 10**12},
     )  # fmt: skip
     price_version_publish(plan=plan, currency=settings.BILLING_CURRENCY, actor=_ACTOR)
     tenant = tenant_create(name="Bench", owner=None, actor=_ACTOR)
@@ -101,13 +102,7 @@ def _tenant() -> tuple[Tenant, str]:
 
 def _trained(tenant: Tenant) -> ModelVersion:
     """A model made by a job, run by a device of this process."""
-    with tenant_scope(tenant.pk):
-        dataset, _ = dataset_builtin(tenant_id=tenant.pk, builtin="mnist-5k", actor=_ACTOR)
-        request = JobRequest(
-            kind="train", dataset_version=dataset, recipe="image-cnn", params={"form": "plain", "epochs": 2},
-            time_limit_ms=120_000,
-        )  # fmt: skip
-        job = job_submit(tenant_id=tenant.pk, request=request, actor=_ACTOR)
+    job = _submitted(tenant)
     device = find_processor(0, 1)
     lock = DeviceLock.take(settings.VAR / "devices", device.name)
     stop = threading.Event()
@@ -126,6 +121,16 @@ def _trained(tenant: Tenant) -> ModelVersion:
         if job.state != JobState.SUCCEEDED:
             raise RuntimeError(f"the bench's model could not be trained: {job.state} {job.reason}")
         return model_versions(tenant.pk, job.made.model_id).get(job=job)
+
+
+def _submitted(tenant: Tenant) -> Job:
+    with tenant_scope(tenant.pk):
+        dataset, _ = dataset_builtin(tenant_id=tenant.pk, builtin="mnist-5k", actor=_ACTOR)
+        request = JobRequest(
+            kind="train", dataset_version=dataset, recipe="image-cnn", params={"form": "plain", "epochs": 2},
+            time_limit_ms=120_000,
+        )  # fmt: skip
+        return job_submit(tenant_id=tenant.pk, request=request, actor=_ACTOR)
 
 
 @contextmanager

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable
 from functools import partial
 
 from millrace.story.acts import backstage, month, settlement, training
-from millrace.story.cast import Organisation
+from millrace.story.cast import MONTH, Organisation
 from millrace.story.people import StoryError
 from millrace.story.stage import Stage
 
@@ -22,6 +22,7 @@ def play(
 
     `arrived(day)` is called when a customer has come, `evening(day)` at the end of each day.
     """
+    stage.move_to(MONTH)  # what is set up is dated to the month, as all that follows
     house, learning = backstage.prepare(), None
     for day in days:
         month.play_day(stage, house, crowd, day, cast, partial(arrived, day))
