@@ -336,15 +336,21 @@ def test_without_a_provider_there_is_no_button(database: None) -> None:
     assert Client().post("/accounts/oidc/sso/login/").status_code == 404
 
 
-def test_an_invited_person_joins_without_founding(partner: Any, provider: OpenIdProvider) -> None:
+def invited(email: str) -> tuple[Tenant, str]:
+    """A customer that invites the address as a developer, and the token that it was mailed."""
     host = sign_up("host@acme.test").tenant
     with tenant_scope(host.pk):
-        invitation_create(tenant=host, email="dora@work.test", role="developer", actor=SYSTEM, by_owner=True)
-    token = re.search(r"/invitations/(\S+)", Mail.objects.get(to="dora@work.test").text)
+        invitation_create(tenant=host, email=email, role="developer", actor=SYSTEM, by_owner=True)
+    token = re.search(r"/invitations/(\S+)", Mail.objects.get(to=email).text)
     assert token
+    return host, token.group(1)
+
+
+def test_an_invited_person_joins_without_founding(partner: Any, provider: OpenIdProvider) -> None:
+    host, token = invited("dora@work.test")
     browser = Browser()
 
-    browser.go(f"/accounts/signup/?invitation={token.group(1)}").send("Continue with Optics ID")
+    browser.go(f"/accounts/signup/?invitation={token}").send("Continue with Optics ID")
     assert 'value="dora@work.test"' in browser.text()
     browser.send("Sign up")
 
@@ -357,13 +363,9 @@ def test_an_invited_person_joins_without_founding(partner: Any, provider: OpenId
 def test_who_takes_the_invitation_out_of_the_form_has_the_proven_address(
     partner: Any, provider: OpenIdProvider
 ) -> None:
-    host = sign_up("host@acme.test").tenant
-    with tenant_scope(host.pk):
-        invitation_create(tenant=host, email="dora@work.test", role="developer", actor=SYSTEM, by_owner=True)
-    token = re.search(r"/invitations/(\S+)", Mail.objects.get(to="dora@work.test").text)
-    assert token
+    _, token = invited("dora@work.test")
     browser = Browser()
-    browser.go(f"/accounts/signup/?invitation={token.group(1)}").send("Continue with Optics ID")
+    browser.go(f"/accounts/signup/?invitation={token}").send("Continue with Optics ID")
 
     browser.send("Sign up", invitation="", organisation="Dora Optics", email="somebody.else@example.com")
 
